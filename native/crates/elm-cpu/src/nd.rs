@@ -1,0 +1,112 @@
+//! Walking several strided tensors at once: axes that lie together are merged, the innermost becomes a plain loop.
+
+use elm_core::Layout;
+use smallvec::SmallVec;
+
+use crate::Pool;
+
+/// Elements that one task handles; fixed, so that the split does not depend on the number of threads.
+const GRAIN: usize = 16 * 1024;
+
+/// Axes common to `N` operands of one shape, merged where all of them allow it.
+pub struct Walk<const N: usize> {
+    /// Outer axes first: size and step of each operand.
+    outer: SmallVec<[(usize, [isize; N]); 8]>,
+    pub inner: usize,
+    pub steps: [isize; N],
+}
+
+impl<const N: usize> Walk<N> {
+    /// `layouts` all have the same shape (broadcast first). Offsets are the caller's: pointers start at them.
+    pub fn new(layouts: [&Layout; N]) -> Walk<N> {
+        let mut merged: SmallVec<[(usize, [isize; N]); 8]> = SmallVec::new();
+        for axis in 0..layouts[0].rank() {
+            let dim = layouts[0].shape[axis];
+            if dim == 1 {
+                continue;
+            }
+            let steps: [isize; N] = std::array::from_fn(|i| layouts[i].strides[axis]);
+            match merged.last_mut() {
+                Some((last, outer)) if (0..N).all(|i| outer[i] == steps[i] * dim as isize) => {
+                    *last *= dim;
+                    *outer = steps;
+                }
+                _ => merged.push((dim, steps)),
+            }
+        }
+        let (inner, steps) = merged.pop().unwrap_or((1, [0; N]));
+        Walk { outer: merged, inner, steps }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.outer.iter().map(|(dim, _)| dim).product()
+    }
+
+    /// Where row `row` starts in each operand.
+    pub fn start(&self, mut row: usize) -> [isize; N] {
+        let mut at = [0; N];
+        for (dim, steps) in self.outer.iter().rev() {
+            let index = (row % dim) as isize;
+            row /= dim;
+            for i in 0..N {
+                at[i] += index * steps[i];
+            }
+        }
+        at
+    }
+
+    /// Calls `body(starts, len)` for pieces of rows that cover everything; the pieces run side by side.
+    pub fn run(&self, pool: &Pool, body: impl Fn([isize; N], usize) + Sync) {
+        if self.inner == 0 || self.rows() == 0 {
+            return;
+        }
+        if self.inner >= GRAIN {
+            let pieces = self.inner.div_ceil(GRAIN);
+            pool.run(self.rows() * pieces, |task| {
+                let mut at = self.start(task / pieces);
+                let from = task % pieces * GRAIN;
+                for i in 0..N {
+                    at[i] += from as isize * self.steps[i];
+                }
+                body(at, GRAIN.min(self.inner - from));
+            });
+        } else {
+            pool.run_ranges(self.rows(), GRAIN / self.inner, |rows| {
+                rows.for_each(|row| body(self.start(row), self.inner));
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_walk_visits_every_position_once() {
+        let pool = Pool::new(2);
+        for shape in [&[2usize, 3, 4][..], &[1], &[], &[5, 1, 7], &[3, 40_000], &[0, 4]] {
+            let base = Layout::contiguous(shape);
+            let axes: Vec<usize> = (0..shape.len()).rev().collect();
+            let turned =
+                Layout::contiguous(&axes.iter().map(|&a| shape[a]).collect::<Vec<_>>()).permute(&axes);
+            let seen = Mutex::new(Vec::new());
+            let walk = Walk::new([&base, &turned]);
+            walk.run(&pool, |at, len| {
+                let mut seen = seen.lock().unwrap();
+                (0..len as isize).for_each(|i| seen.push(at[1] + i * walk.steps[1]));
+            });
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..base.elements() as isize).collect::<Vec<_>>(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn contiguous_operands_merge_into_one_row() {
+        let layout = Layout::contiguous(&[4, 5, 6]);
+        let walk = Walk::new([&layout, &layout]);
+        assert_eq!((walk.rows(), walk.inner), (1, 120));
+    }
+}
