@@ -1,1 +1,58 @@
-fn main() {}
+//! Holds every kernel to the oracle of its op: op × sample × signature × layout, on every device.
+//!
+//! Runs without Node. `--op NAME` checks one op, `--json` ends with one JSON object.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use elm_conformance::{Report, check_op};
+
+const HELP: &str = "elm-conformance: checks every op against its f64 oracle
+
+  --op NAME     only this op (may be repeated)
+  --device NAME only this device (default: all)
+  --json        print the result as one JSON object on the last line
+  --verbose     one line an op
+
+  elm-conformance --op rms_norm --verbose";
+
+fn main() -> ExitCode {
+    let mut args = pico_args::Arguments::from_env();
+    if args.contains(["-h", "--help"]) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let names: Vec<String> = args.values_from_str("--op").unwrap_or_default();
+    let device: Option<String> = args.opt_value_from_str("--device").unwrap_or_default();
+    let (json, verbose) = (args.contains("--json"), args.contains("--verbose"));
+    let unknown: Vec<_> = names.iter().filter(|name| elm_ops::find(name).is_none()).collect();
+    let rest = args.finish();
+    if !unknown.is_empty() || !rest.is_empty() {
+        eprintln!("elm-conformance: no such op or option: {unknown:?} {rest:?}; see --help");
+        return ExitCode::from(2);
+    }
+    let mut report = Report::default();
+    for device in elm_engine::devices().iter().filter(|d| device.as_ref().is_none_or(|name| *name == d.name))
+    {
+        for (index, op) in elm_ops::OPS.iter().enumerate() {
+            if names.is_empty() || names.iter().any(|name| name == op.name) {
+                let (since, before) = (Instant::now(), report.checked);
+                check_op(&mut report, device, index);
+                if verbose {
+                    println!(
+                        "{:<32}{:>7} checks {:>8.1?}",
+                        op.name,
+                        report.checked - before,
+                        since.elapsed()
+                    );
+                }
+            }
+        }
+    }
+    report.failures.iter().take(50).for_each(|failure| eprintln!("FAILED {failure}"));
+    println!("{} checks over {} ops, {} failed", report.checked, report.ops, report.failures.len());
+    if json {
+        println!("{}", report.json());
+    }
+    if report.failures.is_empty() && report.checked > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

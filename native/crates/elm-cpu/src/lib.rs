@@ -11,4 +11,5 @@ mod view;
 pub mod ops;
 
 pub use element::{Element, Float};
+pub use ops::copy;
 pub use pool::Pool;

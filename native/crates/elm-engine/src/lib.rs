@@ -1,1 +1,21 @@
+//! What turns a checked call into work on a device: handles, storages, the allocator and the ordered stream.
+//!
+//! Nothing here knows an op by name, nor JavaScript.
 
+mod alloc;
+mod cell;
+mod command;
+mod device;
+mod dispatch;
+mod env;
+mod share;
+mod storage;
+mod stream;
+
+pub use alloc::MemoryStats;
+pub use command::{Read, ReadResult};
+pub use device::{Device, DeviceId, META, device, device_names, devices, find_device};
+pub use dispatch::Call;
+pub use env::{Env, Handle, Tensor};
+pub use share::{adopt, share};
+pub use storage::Storage;

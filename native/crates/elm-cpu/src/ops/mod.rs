@@ -3,3 +3,4 @@
 mod generated;
 
 pub use generated::KERNELS;
+pub use generated::contiguous::copy;

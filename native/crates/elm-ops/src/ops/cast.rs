@@ -9,7 +9,7 @@ static CAST: OpDef = OpDef {
     name: "cast",
     doc: "`x` in another dtype.\n\n\
           Floats round to nearest even; a float becomes an integer by dropping its fraction, saturating at the \
-          ends, NaN as 0; everything but 0 becomes `true`.\n\nShapes: `x` and `y` are `[...]`. Dtypes: all.",
+          ends, NaN as 0; an integer that does not fit wraps; everything but 0 becomes `true`.\n\nShapes: `x` and `y` are `[...]`. Dtypes: all.",
     torch: "Tensor.to",
     numpy: "ndarray.astype",
     inputs: &[input("x")],
@@ -21,17 +21,23 @@ static CAST: OpDef = OpDef {
         DType::ALL.iter().map(|&dtype| to(dtype)).collect()
     },
     oracle: |call| {
-        let to = call.attrs.dtype("dtype");
-        vec![call.values(0).iter().map(|&v| convert(v, to)).collect::<Vec<_>>().into()]
+        let (from, to) = (call.spec(0).dtype, call.attrs.dtype("dtype"));
+        vec![call.values(0).iter().map(|&v| convert(v, from, to)).collect::<Vec<_>>().into()]
     },
     internal: true,
     ..OpDef::EMPTY
 };
 
-fn convert(value: f64, to: DType) -> f64 {
+fn convert(value: f64, from: DType, to: DType) -> f64 {
+    if !from.is_float() {
+        return to.round(value);
+    }
     match to {
-        DType::U32 if value < 0.0 && value.fract() != 0.0 => 0.0,
-        DType::U32 => f64::from(value as i64 as u32),
+        DType::I64 => value as i64 as f64,
+        DType::I32 => f64::from(value as i32),
+        DType::U32 => f64::from(value as u32),
+        DType::I8 => f64::from(value as i8),
+        DType::U8 => f64::from(value as u8),
         _ => to.round(value),
     }
 }

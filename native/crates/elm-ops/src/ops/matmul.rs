@@ -4,7 +4,7 @@ use elm_core::{
 };
 use smallvec::smallvec;
 
-use crate::rules::{FLOAT_SAME, flatten, indices};
+use crate::rules::{FLOAT_SAME, indices};
 
 pub static OPS: &[&OpDef] = &[&MATMUL];
 
@@ -89,22 +89,25 @@ fn batch(call: &Infer, a: &[usize], b: &[usize]) -> Result<Shape, OpError> {
 
 fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
     let shape = &call.outputs[0].shape;
+    let (batch, [m, n]) = (&shape[..shape.len() - 2], [shape[shape.len() - 2], shape[shape.len() - 1]]);
     let k = *call.shape(0).last().expect("the shape rule wants matrices");
-    let rank = shape.len();
-    let at = |input: usize, batch: &[usize], last: [usize; 2]| {
-        let own = call.shape(input);
-        let lead = rank - own.len();
-        let mut index: Vec<usize> =
-            (0..own.len() - 2).map(|axis| if own[axis] == 1 { 0 } else { batch[lead + axis] }).collect();
-        index.extend(last);
-        call.values(input)[flatten(&index, own)]
+    // Where the matrix for a batch index starts in an input whose leading axes may be 1 or missing.
+    let start = |input: usize, index: &[usize]| {
+        let own = &call.shape(input)[..call.shape(input).len() - 2];
+        let lead = batch.len() - own.len();
+        let matrix =
+            (0..own.len()).fold(0, |flat, axis| flat * own[axis] + index[lead + axis].min(own[axis] - 1));
+        let matrices: usize = own.iter().product();
+        if matrices == 0 { 0 } else { matrix * (call.values(input).len() / matrices) }
     };
     let (mut values, mut magnitudes) = (Vec::new(), Vec::new());
-    for index in indices(shape) {
-        let (batch, i, j) = (&index[..rank - 2], index[rank - 2], index[rank - 1]);
-        let terms = (0..k).map(|c| at(0, batch, [i, c]) * at(1, batch, [c, j]));
-        values.push(terms.clone().sum());
-        magnitudes.push(terms.map(f64::abs).sum());
+    for index in indices(batch) {
+        let (a, b) = (&call.values(0)[start(0, &index)..], &call.values(1)[start(1, &index)..]);
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let terms = (0..k).map(|c| a[i * k + c] * b[c * n + j]);
+            values.push(terms.clone().sum());
+            magnitudes.push(terms.map(f64::abs).sum());
+        }
     }
     vec![OracleOutput { values, magnitudes: Some(magnitudes) }]
 }

@@ -1,6 +1,6 @@
 use elm_core::{
-    DType, Infer, OpDef, OpError, OracleCall, OracleOutput, Sample, Specs, TensorSpec, attr,
-    input, public, sample, saved,
+    DType, Infer, OpDef, OpError, OracleCall, OracleOutput, Sample, Specs, TensorSpec, attr, input, public,
+    sample, saved,
 };
 use smallvec::smallvec;
 

@@ -1,0 +1,7 @@
+//! The checks behind the binary, as functions, so that they can be tested themselves.
+
+mod check;
+mod compare;
+mod inputs;
+
+pub use check::{Report, Tamper, check_op, check_op_with};

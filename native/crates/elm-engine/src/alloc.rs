@@ -1,0 +1,168 @@
+//! A caching allocator in stream order.
+//!
+//! Only the device's stream touches blocks, in the order of the calls. So a block that is given back when its
+//! last handle goes can be handed out again at once: whatever still uses it was enqueued before.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Kernels may load whole cache lines and vectors of 64 bytes.
+const ALIGN: usize = 64;
+
+/// A piece of device memory of one size class.
+#[derive(Debug)]
+pub struct Block {
+    pub ptr: *mut u8,
+    pub size: usize,
+}
+
+// SAFETY: a block is an address and a size; who may follow the address is decided by the stream's order.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+/// Bytes in use and kept, as `device.memory()` reports them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryStats {
+    pub current: usize,
+    pub peak: usize,
+    pub cached: usize,
+    pub limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// Free blocks by size class.
+    bins: Vec<Vec<Block>>,
+    stats: MemoryStats,
+}
+
+pub struct Allocator {
+    state: Mutex<State>,
+}
+
+impl Allocator {
+    pub fn new(limit: usize) -> Allocator {
+        let stats = MemoryStats { limit, ..MemoryStats::default() };
+        Allocator { state: Mutex::new(State { bins: Vec::new(), stats }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block of at least `bytes`, or what stood in the way.
+    pub fn alloc(&self, bytes: usize) -> Result<Block, MemoryStats> {
+        let (class, size) = size_class(bytes);
+        let mut state = self.lock();
+        if let Some(block) = state.bins.get_mut(class).and_then(Vec::pop) {
+            state.stats.cached -= size;
+            state.take(size);
+            return Ok(block);
+        }
+        if state.stats.current + state.stats.cached + size > state.stats.limit {
+            state.trim();
+        }
+        if state.stats.current + size > state.stats.limit {
+            return Err(state.stats);
+        }
+        let mut ptr = system_alloc(size);
+        if ptr.is_null() {
+            state.trim();
+            ptr = system_alloc(size);
+        }
+        if ptr.is_null() {
+            return Err(state.stats);
+        }
+        state.take(size);
+        Ok(Block { ptr, size })
+    }
+
+    /// Takes a block back; it may be handed out again at once.
+    pub fn free(&self, block: Block) {
+        let (class, size) = size_class(block.size);
+        debug_assert_eq!(size, block.size);
+        let mut state = self.lock();
+        state.stats.current -= size;
+        state.stats.cached += size;
+        if state.bins.len() <= class {
+            state.bins.resize_with(class + 1, Vec::new);
+        }
+        state.bins[class].push(block);
+    }
+
+    /// Gives cached blocks back to the system. The stream must be idle: its commands may still use them.
+    pub fn trim(&self) {
+        self.lock().trim();
+    }
+
+    pub fn stats(&self) -> MemoryStats {
+        self.lock().stats
+    }
+}
+
+impl State {
+    fn take(&mut self, size: usize) {
+        self.stats.current += size;
+        self.stats.peak = self.stats.peak.max(self.stats.current);
+    }
+
+    fn trim(&mut self) {
+        for block in self.bins.iter_mut().flat_map(std::mem::take) {
+            self.stats.cached -= block.size;
+            // SAFETY: the block came from `system_alloc` with this size, and nobody holds it.
+            unsafe { dealloc(block.ptr, layout(block.size)) };
+        }
+    }
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, ALIGN).expect("size classes stay far below the address space")
+}
+
+fn system_alloc(size: usize) -> *mut u8 {
+    // SAFETY: size classes are never zero.
+    unsafe { alloc(layout(size)) }
+}
+
+/// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.
+fn size_class(bytes: usize) -> (usize, usize) {
+    let bytes = bytes.max(ALIGN);
+    let log = (usize::BITS - 1 - bytes.leading_zeros()) as usize;
+    let base = 1usize << log;
+    let step = (base / 4).max(ALIGN);
+    let size = base + (bytes - base).div_ceil(step) * step;
+    if size == base * 2 { ((log + 1) * 4, size) } else { (log * 4 + (size - base) / (base / 4).max(1), size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_is_asked_and_waste_at_most_a_quarter() {
+        let mut sizes = std::collections::HashMap::new();
+        for bytes in (1..200_000).step_by(7).chain([1 << 30, (1 << 30) + 1]) {
+            let (class, size) = size_class(bytes);
+            assert!(size >= bytes && (size <= bytes + bytes / 4 + ALIGN), "{bytes} -> {size}");
+            assert_eq!(size_class(size), (class, size), "a class is its own class");
+            assert_eq!(*sizes.entry(class).or_insert(size), size, "class {class} has one size");
+        }
+    }
+
+    #[test]
+    fn a_freed_block_comes_back_and_counts_stay_right() {
+        let allocator = Allocator::new(1 << 20);
+        let first = allocator.alloc(1000).unwrap();
+        let address = first.ptr;
+        allocator.free(first);
+        let again = allocator.alloc(1000).unwrap();
+        assert_eq!(again.ptr, address);
+        let stats = allocator.stats();
+        assert_eq!((stats.current, stats.cached), (again.size, 0));
+        assert!(allocator.alloc(1 << 20).is_err());
+        allocator.free(again);
+        allocator.trim();
+        assert_eq!(allocator.stats().cached, 0);
+    }
+}

@@ -1,0 +1,141 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use elm_core::{Attrs, ErrorCode, Kernel, KernelCall, KernelError, OpDef, OpError, View};
+use smallvec::SmallVec;
+
+use crate::cell::Cell;
+use crate::device::Device;
+
+/// One kernel with its memory. It holds addresses, not owners: see `alloc`.
+pub struct KernelCommand {
+    pub op: &'static OpDef,
+    pub kernel: &'static Kernel,
+    pub attrs: Attrs,
+    pub inputs: SmallVec<[Option<View>; 4]>,
+    pub outputs: SmallVec<[Option<View>; 2]>,
+    /// Strided inputs that the kernel wants row-major: copied from, to.
+    pub copies: SmallVec<[(View, View); 1]>,
+    pub reads: SmallVec<[Arc<Cell>; 4]>,
+    pub writes: SmallVec<[Arc<Cell>; 2]>,
+    pub workspace: *mut u8,
+}
+
+pub type ReadResult = Result<Vec<u8>, Arc<OpError>>;
+
+/// A copy of a tensor on its way to the host.
+pub struct Read {
+    result: Mutex<Option<ReadResult>>,
+    ready: Condvar,
+    /// Told once, from the stream's thread.
+    notify: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Read {
+    pub fn new(notify: Option<Box<dyn Fn() + Send + Sync>>) -> Arc<Read> {
+        Arc::new(Read { result: Mutex::new(None), ready: Condvar::new(), notify })
+    }
+
+    fn finish(&self, result: ReadResult) {
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.ready.notify_all();
+        if let Some(notify) = &self.notify {
+            notify();
+        }
+    }
+
+    /// The bytes, once; `None` before they are there.
+    pub fn take(&self) -> Option<ReadResult> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub fn wait(&self) -> ReadResult {
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(result) = result.take() {
+                return result;
+            }
+            result = self.ready.wait(result).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+pub enum Command {
+    Kernel(Box<KernelCommand>),
+    /// Host bytes into a row-major storage.
+    Write {
+        bytes: Vec<u8>,
+        to: *mut u8,
+    },
+    /// A tensor to the host.
+    Read {
+        from: View,
+        cell: Arc<Cell>,
+        read: Arc<Read>,
+    },
+}
+
+// SAFETY: the pointers are addresses of device memory that only the stream follows, in order.
+unsafe impl Send for Command {}
+
+impl Command {
+    pub fn run(self, device: &Device) {
+        match self {
+            Command::Kernel(command) => command.run(device),
+            Command::Write { bytes, to } => {
+                // SAFETY: the storage was allocated for these bytes, and the stream's order keeps others away.
+                unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+            }
+            Command::Read { from, cell, read } => read.finish(match cell.error() {
+                Some(error) => Err(Arc::clone(error)),
+                None => Ok(device.read_view(&from)),
+            }),
+        }
+    }
+}
+
+impl KernelCommand {
+    pub fn run(&self, device: &Device) {
+        if let Some(error) = self.reads.iter().find_map(|cell| cell.error()) {
+            // What is written in place keeps its old values; fresh outputs never got any.
+            if !self.op.mutates() {
+                self.poison(error);
+            }
+            return;
+        }
+        if let Err(error) = self.compute(device) {
+            let error = OpError::new(error.code, self.op.name, error.message);
+            self.poison(&Arc::new(error));
+        }
+    }
+
+    fn poison(&self, error: &Arc<OpError>) {
+        self.writes.iter().for_each(|cell| cell.poison(error));
+    }
+
+    fn compute(&self, device: &Device) -> Result<(), KernelError> {
+        let body = AssertUnwindSafe(|| {
+            device.with_context(|context| {
+                self.copies.iter().for_each(|(from, to)| device.copy(from, to));
+                (self.kernel.run)(&KernelCall {
+                    attrs: &self.attrs,
+                    inputs: &self.inputs,
+                    outputs: &self.outputs,
+                    workspace: self.workspace,
+                    context,
+                })
+            })
+        });
+        catch_unwind(body).unwrap_or_else(|panic| {
+            Err(KernelError {
+                code: ErrorCode::KernelFailed,
+                message: format!("the kernel panicked: {}", text(&*panic)),
+            })
+        })
+    }
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

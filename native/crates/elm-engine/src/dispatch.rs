@@ -1,0 +1,245 @@
+use std::sync::Arc;
+
+use elm_core::{Arg, Attrs, ErrorCode, Infer, Kernel, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
+use smallvec::{SmallVec, smallvec};
+
+use crate::cell::Cell;
+use crate::command::KernelCommand;
+use crate::device::{Device, DeviceId, META, byte_size, device};
+use crate::env::{Env, Handle, Tensor, allocate_bytes};
+use crate::storage::Storage;
+
+/// One call as it comes over the wire.
+pub struct Call<'a> {
+    pub op: usize,
+    pub inputs: &'a [Option<Handle>],
+    pub attrs: Attrs,
+    /// Where an op without inputs makes its result.
+    pub device: DeviceId,
+    /// Bit i: output i is wanted.
+    pub wanted: u32,
+}
+
+/// The tensors of the outputs; `None` where nobody wants one.
+pub type Outputs = SmallVec<[Option<Handle>; 2]>;
+
+impl Env {
+    /// Checks a call, allocates what it writes, and hands it to the device. Returns before it has run.
+    pub fn dispatch(&mut self, call: Call) -> Result<Outputs, OpError> {
+        let op = elm_ops::OPS[call.op];
+        let made = self.start(op, call)?;
+        Ok(made.into_iter().map(|tensor| tensor.map(|tensor| self.insert(tensor, op.name))).collect())
+    }
+
+    fn start(&self, op: &'static OpDef, call: Call) -> Result<Made, OpError> {
+        let tensors = self.resolve(op, call.inputs)?;
+        let args: SmallVec<[Option<Arg>; 4]> =
+            tensors.iter().map(|t| t.map(|t| Arg { dtype: t.dtype, layout: &t.layout })).collect();
+        let infer = Infer { op, inputs: &args, attrs: &call.attrs };
+        infer.check()?;
+        let place = place(&infer, &tensors, call.device)?;
+        if let Some(view) = op.view {
+            let source = tensors[0].expect("a view has an input");
+            let layout = view(&infer)?;
+            check_rank(&infer, layout.rank())?;
+            return Ok(smallvec![Some(Tensor {
+                storage: source.storage.clone(),
+                dtype: source.dtype,
+                layout
+            })]);
+        }
+        let specs = (op.infer)(&infer)?;
+        specs.iter().try_for_each(|spec| check_rank(&infer, spec.shape.len()))?;
+        let Some(device) = place else {
+            return Ok(on_meta(&specs, call.wanted));
+        };
+        check_writes(&infer, &tensors)?;
+        check_poison(&tensors)?;
+        let kernel = device.kernel(call.op).ok_or_else(|| {
+            infer.error(ErrorCode::NoKernel, format!("there is no kernel for device \"{}\"", device.name))
+        })?;
+        let outputs = allocate_outputs(device, op, &specs, call.wanted)?;
+        let prepared = prepare(device, op, kernel, call.attrs, &tensors, &outputs)?;
+        device.stream.submit(device, prepared.command, prepared.cost);
+        // Only now: a block that is given back may be handed to a command of another environment.
+        drop(prepared.scratch);
+        if sync_mode()
+            && let Some(error) = failure_of(device, &outputs)
+        {
+            return Err((*error).clone());
+        }
+        Ok(outputs)
+    }
+
+    fn resolve(
+        &self,
+        op: &'static OpDef,
+        inputs: &[Option<Handle>],
+    ) -> Result<SmallVec<[Option<&Tensor>; 4]>, OpError> {
+        let named = |error: OpError| OpError {
+            message: format!("an input was freed before this call (it was made by {})", error.op),
+            op: op.name,
+            ..error
+        };
+        inputs.iter().map(|handle| handle.map(|h| self.get(h).map_err(named)).transpose()).collect()
+    }
+}
+
+/// The new tensors of a call, before they have handles.
+type Made = SmallVec<[Option<Tensor>; 2]>;
+
+fn on_meta(specs: &[TensorSpec], wanted: u32) -> Made {
+    let meta = |spec: &TensorSpec| Tensor {
+        storage: None,
+        dtype: spec.dtype,
+        layout: Layout::contiguous(&spec.shape),
+    };
+    specs.iter().enumerate().map(|(i, spec)| (wanted & (1 << i) != 0).then(|| meta(spec))).collect()
+}
+
+/// The one device of all inputs; `None` for `meta`.
+fn place(
+    infer: &Infer,
+    tensors: &[Option<&Tensor>],
+    default: DeviceId,
+) -> Result<Option<&'static Arc<Device>>, OpError> {
+    let mut ids = tensors.iter().flatten().map(|t| t.device());
+    let id = ids.next().unwrap_or(default);
+    if let Some(other) = ids.find(|&other| other != id) {
+        let name = |id: DeviceId| device(id).map_or("meta", |device| device.name.as_str());
+        let message = format!("inputs lie on {} and {}; move one with to(device)", name(id), name(other));
+        return Err(infer.error(ErrorCode::DeviceMismatch, message));
+    }
+    if id == META {
+        return Ok(None);
+    }
+    device(id)
+        .map(Some)
+        .ok_or_else(|| infer.error(ErrorCode::DeviceUnavailable, format!("there is no device {id}")))
+}
+
+fn check_rank(infer: &Infer, rank: usize) -> Result<(), OpError> {
+    if rank <= MAX_RANK {
+        return Ok(());
+    }
+    Err(infer.shape_error(format!("the result would have {rank} axes; at most {MAX_RANK} are supported")))
+}
+
+fn check_writes(infer: &Infer, tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
+    for (position, tensor) in tensors.iter().enumerate() {
+        let (def, Some(Tensor { storage: Some(storage), layout, .. })) =
+            (infer.op.input_at(position), tensor)
+        else {
+            continue;
+        };
+        if !def.mutates {
+            continue;
+        }
+        if storage.is_pinned() {
+            let message = format!(
+                "{} is needed by a gradient tape that has not been pulled yet; write after the backward pass",
+                def.name
+            );
+            return Err(infer.error(ErrorCode::InUseByTape, message));
+        }
+        if layout.may_overlap() {
+            let message = format!("{} is a view whose elements share memory; write to a copy", def.name);
+            return Err(infer.error(ErrorCode::OverlappingWrite, message));
+        }
+    }
+    Ok(())
+}
+
+fn check_poison(tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
+    let storages = tensors.iter().flatten().filter_map(|t| t.storage.as_ref());
+    match storages.into_iter().find_map(|storage| storage.cell.error()) {
+        Some(error) => Err((**error).clone()),
+        None => Ok(()),
+    }
+}
+
+fn allocate_outputs(
+    device: &Arc<Device>,
+    op: &'static OpDef,
+    specs: &[TensorSpec],
+    wanted: u32,
+) -> Result<Made, OpError> {
+    specs
+        .iter()
+        .enumerate()
+        .map(|(i, spec)| {
+            let wanted = wanted & (1 << i) != 0;
+            wanted.then(|| Env::allocate(device, spec.dtype, &spec.shape, op.name)).transpose()
+        })
+        .collect()
+}
+
+/// A command with the memory that only it uses.
+struct Prepared {
+    command: KernelCommand,
+    cost: u64,
+    scratch: SmallVec<[Storage; 2]>,
+}
+
+fn prepare(
+    device: &Arc<Device>,
+    op: &'static OpDef,
+    kernel: &'static Kernel,
+    attrs: Attrs,
+    tensors: &[Option<&Tensor>],
+    outputs: &[Option<Tensor>],
+) -> Result<Prepared, OpError> {
+    let mut copies = SmallVec::new();
+    let mut scratch: SmallVec<[Storage; 2]> = SmallVec::new();
+    let mut inputs: SmallVec<[Option<View>; 4]> = SmallVec::with_capacity(tensors.len());
+    for (position, tensor) in tensors.iter().enumerate() {
+        let Some(tensor) = tensor else {
+            inputs.push(None);
+            continue;
+        };
+        let view = tensor.view();
+        let ready = kernel.strided || op.input_at(position).mutates || view.layout.is_contiguous();
+        if ready {
+            inputs.push(Some(view));
+            continue;
+        }
+        let bytes = byte_size(view.dtype, view.shape());
+        let storage = allocate_bytes(device, bytes, op.name, || "a row-major copy of an input".into())?;
+        let dense = View { base: storage.ptr(), dtype: view.dtype, layout: Layout::contiguous(view.shape()) };
+        copies.push((view, dense.clone()));
+        scratch.push(storage);
+        inputs.push(Some(dense));
+    }
+    let output_views: SmallVec<[Option<View>; 2]> =
+        outputs.iter().map(|t| t.as_ref().map(Tensor::view)).collect();
+    let bytes = (kernel.workspace)(&inputs, &output_views, &attrs);
+    let mut workspace = std::ptr::null_mut();
+    if bytes > 0 {
+        let storage =
+            allocate_bytes(device, Some(bytes), op.name, || "the scratch memory of the kernel".into())?;
+        workspace = storage.ptr();
+        scratch.push(storage);
+    }
+    let cost = (kernel.cost)(&inputs, &output_views, &attrs);
+    let cell = |t: &Tensor| t.storage.as_ref().map(|storage| Arc::clone(&storage.cell));
+    let mutated =
+        tensors.iter().enumerate().filter(|(i, _)| !op.inputs.is_empty() && op.input_at(*i).mutates);
+    let mut writes: SmallVec<[Arc<Cell>; 2]> = outputs.iter().flatten().filter_map(cell).collect();
+    writes.extend(mutated.filter_map(|(_, t)| t.and_then(cell)));
+    let reads = tensors.iter().flatten().filter_map(|t| cell(t)).collect();
+    let command =
+        KernelCommand { op, kernel, attrs, inputs, outputs: output_views, copies, reads, writes, workspace };
+    Ok(Prepared { command, cost, scratch })
+}
+
+/// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.
+fn sync_mode() -> bool {
+    static SYNC: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *SYNC.get_or_init(|| std::env::var("OPENELM_SYNC").is_ok_and(|v| v == "1"))
+}
+
+fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
+    device.stream.wait_all();
+    let storages = outputs.iter().flatten().filter_map(|t| t.storage.as_ref());
+    storages.into_iter().find_map(|storage| storage.cell.error().cloned())
+}

@@ -1,0 +1,238 @@
+use std::sync::Arc;
+
+use elm_core::{DType, ErrorCode, Layout, OpError, View};
+use memmap2::MmapMut;
+
+use crate::command::{Command, Read};
+use crate::device::{Device, DeviceId, META, byte_size, device};
+use crate::storage::Storage;
+
+/// Names a tensor of one environment: generation · 2²⁴ + slot. A slot that is used again gets the next
+/// generation, so a stale handle is an error and never another tensor. Fits a JavaScript number.
+pub type Handle = u64;
+
+const SLOT_BITS: u32 = 24;
+const MAX_GENERATION: u64 = 1 << 28;
+
+/// A layout over a storage, or over nothing on the device `meta`.
+#[derive(Clone)]
+pub struct Tensor {
+    pub storage: Option<Arc<Storage>>,
+    pub dtype: DType,
+    pub layout: Layout,
+}
+
+impl Tensor {
+    pub fn device(&self) -> DeviceId {
+        self.storage.as_ref().map_or(META, |storage| storage.device.id)
+    }
+
+    /// The memory as kernels see it. Only for tensors with a storage.
+    pub fn view(&self) -> View {
+        let base = self.storage.as_ref().map_or(std::ptr::null_mut(), |storage| storage.ptr());
+        View { base, dtype: self.dtype, layout: self.layout.clone() }
+    }
+}
+
+struct Slot {
+    generation: u64,
+    references: u32,
+    tensor: Option<Tensor>,
+    /// What made the last tensor of this slot, for the message about a stale handle.
+    made_by: &'static str,
+}
+
+/// The tensors of one JavaScript environment. Not shared between threads: no locks.
+#[derive(Default)]
+pub struct Env {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Env {
+    pub fn live(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub fn insert(&mut self, tensor: Tensor, made_by: &'static str) -> Handle {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, references: 0, tensor: None, made_by });
+            u32::try_from(self.slots.len() - 1).expect("fewer than 2³² tensors")
+        });
+        assert!(index < 1 << SLOT_BITS, "more than 16 million live tensors: something leaks");
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation % MAX_GENERATION + 1;
+        slot.references = 1;
+        slot.tensor = Some(tensor);
+        slot.made_by = made_by;
+        (slot.generation << SLOT_BITS) | u64::from(index)
+    }
+
+    fn slot(&self, handle: Handle) -> Result<usize, OpError> {
+        let index = (handle & ((1 << SLOT_BITS) - 1)) as usize;
+        match self.slots.get(index) {
+            Some(slot) if slot.generation == handle >> SLOT_BITS && slot.tensor.is_some() => Ok(index),
+            slot => {
+                let made_by = slot.map_or("nothing", |slot| slot.made_by);
+                Err(OpError::new(ErrorCode::Disposed, made_by, "this tensor has been freed"))
+            }
+        }
+    }
+
+    pub fn get(&self, handle: Handle) -> Result<&Tensor, OpError> {
+        let index = self.slot(handle)?;
+        Ok(self.slots[index].tensor.as_ref().expect("slot() found it"))
+    }
+
+    pub fn is_live(&self, handle: Handle) -> bool {
+        self.slot(handle).is_ok()
+    }
+
+    /// One more owner of the tensor; with `pin`, one that needs its present values.
+    pub fn retain(&mut self, handle: Handle, pin: bool) -> Result<(), OpError> {
+        let index = self.slot(handle)?;
+        let slot = &mut self.slots[index];
+        slot.references += 1;
+        if let (true, Some(Tensor { storage: Some(storage), .. })) = (pin, &slot.tensor) {
+            storage.pin();
+        }
+        Ok(())
+    }
+
+    /// One owner less; the last frees the tensor. Returns whether it did. A stale handle is ignored: the owner may
+    /// be a finalizer that comes after `dispose`.
+    pub fn release(&mut self, handle: Handle, pinned: bool) -> bool {
+        let Ok(index) = self.slot(handle) else { return false };
+        let slot = &mut self.slots[index];
+        if let (true, Some(Tensor { storage: Some(storage), .. })) = (pinned, &slot.tensor) {
+            storage.unpin();
+        }
+        slot.references -= 1;
+        if slot.references > 0 {
+            return false;
+        }
+        slot.tensor = None;
+        self.free.push(index as u32);
+        true
+    }
+
+    /// A row-major tensor without values.
+    pub(crate) fn allocate(
+        device: &Arc<Device>,
+        dtype: DType,
+        shape: &[usize],
+        op: &'static str,
+    ) -> Result<Tensor, OpError> {
+        let storage = allocate_bytes(device, byte_size(dtype, shape), op, || format!("{dtype}{shape:?}"))?;
+        Ok(Tensor { storage: Some(Arc::new(storage)), dtype, layout: Layout::contiguous(shape) })
+    }
+
+    /// A tensor of host bytes, which are copied before this returns.
+    pub fn write(
+        &mut self,
+        id: DeviceId,
+        dtype: DType,
+        shape: &[usize],
+        bytes: &[u8],
+    ) -> Result<Handle, OpError> {
+        const OP: &str = "tensor";
+        let expected = byte_size(dtype, shape);
+        if expected != Some(bytes.len()) {
+            let message = format!("{dtype}{shape:?} takes {expected:?} bytes, got {}", bytes.len());
+            return Err(OpError::new(ErrorCode::ShapeMismatch, OP, message));
+        }
+        let Some(device) = device(id) else {
+            let tensor = Tensor { storage: None, dtype, layout: Layout::contiguous(shape) };
+            return Ok(self.insert(tensor, OP));
+        };
+        let tensor = Env::allocate(device, dtype, shape, OP)?;
+        let command = Command::Write { bytes: bytes.to_vec(), to: tensor.view().base };
+        if let Some(command) = device.stream.run_if_idle(device, command) {
+            device.stream.enqueue(command);
+        }
+        Ok(self.insert(tensor, OP))
+    }
+
+    /// A tensor over `map` from byte `start`. The offset must suit the dtype's alignment.
+    pub fn map(
+        &mut self,
+        id: DeviceId,
+        map: &Arc<MmapMut>,
+        start: usize,
+        dtype: DType,
+        shape: &[usize],
+    ) -> Result<Handle, OpError> {
+        let bytes = byte_size(dtype, shape)
+            .filter(|bytes| start.checked_add(*bytes).is_some_and(|end| end <= map.len()));
+        let (Some(bytes), Some(device)) = (bytes, device(id)) else {
+            return Err(OpError::new(
+                ErrorCode::Format,
+                "map",
+                format!("{dtype}{shape:?} does not lie inside the file"),
+            ));
+        };
+        if (map.as_ptr() as usize + start) % dtype.size() != 0 {
+            return self.write(id, dtype, shape, &map[start..start + bytes]);
+        }
+        let storage = Some(Arc::new(Storage::mapped(device, map, start, bytes)));
+        Ok(self.insert(Tensor { storage, dtype, layout: Layout::contiguous(shape) }, "load"))
+    }
+
+    /// Starts a copy of the values, as they are now, to the host.
+    pub fn read(
+        &self,
+        handle: Handle,
+        notify: Option<Box<dyn Fn() + Send + Sync>>,
+    ) -> Result<Arc<Read>, OpError> {
+        let tensor = self.get(handle)?;
+        let Some(storage) = &tensor.storage else {
+            let message = "a tensor on device \"meta\" has a shape but no values";
+            return Err(OpError::new(ErrorCode::DeviceMismatch, "read", message));
+        };
+        let read = Read::new(notify);
+        let (cell, read_again) = (Arc::clone(&storage.cell), Arc::clone(&read));
+        let command = Command::Read { from: tensor.view(), cell, read: read_again };
+        // Copying much on the caller's thread would block it; a handful of values is quicker than a round trip.
+        let device = &storage.device;
+        if tensor.layout.elements() * tensor.dtype.size() <= 16 * 1024 {
+            if let Some(command) = device.stream.run_if_idle(device, command) {
+                device.stream.enqueue(command);
+            }
+        } else {
+            device.stream.enqueue(command);
+        }
+        Ok(read)
+    }
+}
+
+pub(crate) fn allocate_bytes(
+    device: &Arc<Device>,
+    bytes: Option<usize>,
+    op: &'static str,
+    what: impl Fn() -> String,
+) -> Result<Storage, OpError> {
+    let Some(bytes) = bytes else {
+        let message = format!("{} is larger than any memory", what());
+        return Err(OpError::new(ErrorCode::OutOfMemory, op, message));
+    };
+    let block = device.allocator.alloc(bytes).or_else(|_| {
+        // Cached blocks of other sizes may be all that is in the way.
+        device.trim();
+        device.allocator.alloc(bytes)
+    });
+    match block {
+        Ok(block) => Ok(Storage::owned(device, block, bytes)),
+        Err(stats) => {
+            let message = format!(
+                "{} asks for {bytes} bytes on {}; {} of {} are in use (peak {}, cached {})",
+                what(),
+                device.name,
+                stats.current,
+                stats.limit,
+                stats.peak,
+                stats.cached
+            );
+            Err(OpError::new(ErrorCode::OutOfMemory, op, message))
+        }
+    }
+}

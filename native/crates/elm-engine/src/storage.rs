@@ -1,0 +1,90 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use memmap2::MmapMut;
+
+use crate::alloc::Block;
+use crate::cell::Cell;
+use crate::device::Device;
+
+enum Memory {
+    Owned(Option<Block>),
+    /// A private mapping of a file: writes stay in this process.
+    Mapped {
+        _map: Arc<MmapMut>,
+        ptr: *mut u8,
+    },
+}
+
+/// Memory that tensors and their views share.
+pub struct Storage {
+    pub device: Arc<Device>,
+    memory: Memory,
+    pub bytes: usize,
+    pub cell: Arc<Cell>,
+    /// Tapes that need the present values.
+    pins: AtomicU32,
+}
+
+// SAFETY: the pointers are addresses; the stream's order decides who follows them.
+unsafe impl Send for Storage {}
+// SAFETY: as above.
+unsafe impl Sync for Storage {}
+
+impl Storage {
+    pub fn owned(device: &Arc<Device>, block: Block, bytes: usize) -> Storage {
+        Storage {
+            device: Arc::clone(device),
+            memory: Memory::Owned(Some(block)),
+            bytes,
+            cell: Arc::default(),
+            pins: AtomicU32::new(0),
+        }
+    }
+
+    /// `bytes` of `map` from `start`, kept alive by this storage.
+    pub fn mapped(device: &Arc<Device>, map: &Arc<MmapMut>, start: usize, bytes: usize) -> Storage {
+        assert!(start + bytes <= map.len(), "the range lies inside the mapping");
+        let ptr = map.as_ptr().wrapping_add(start).cast_mut();
+        Storage {
+            device: Arc::clone(device),
+            memory: Memory::Mapped { _map: Arc::clone(map), ptr },
+            bytes,
+            cell: Arc::default(),
+            pins: AtomicU32::new(0),
+        }
+    }
+
+    pub fn ptr(&self) -> *mut u8 {
+        match &self.memory {
+            Memory::Owned(block) => block.as_ref().map_or(std::ptr::null_mut(), |block| block.ptr),
+            Memory::Mapped { ptr, .. } => *ptr,
+        }
+    }
+
+    pub fn pin(&self) {
+        self.pins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn unpin(&self) {
+        self.pins.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn is_pinned(&self) -> bool {
+        self.pins.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        match &mut self.memory {
+            Memory::Owned(block) => {
+                if let Some(block) = block.take() {
+                    self.device.allocator.free(block);
+                }
+            }
+            // Commands may still read a mapping: unlike a block it does not outlive its last handle.
+            Memory::Mapped { .. } => self.device.stream.wait_all(),
+        }
+    }
+}
