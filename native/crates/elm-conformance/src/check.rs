@@ -80,7 +80,8 @@ impl<'a> Case<'a> {
         let mut random = Random(index as u64 + 1);
         let make = |(position, input): (usize, &Option<SampleInput>)| {
             let input = input.as_ref()?;
-            let dtype = signature[position.min(signature.len() - 1)];
+            let entry = op.input_index(position, sample.inputs.len());
+            let dtype = signature[entry.min(signature.len() - 1)];
             Some((TensorSpec::new(dtype, &input.shape), values(input, dtype, &mut random)))
         };
         let inputs = sample.inputs.iter().enumerate().map(make).collect();
@@ -130,7 +131,7 @@ impl<'a> Case<'a> {
             wanted,
         };
         let outputs = env.dispatch(call).map_err(text)?;
-        let mutated = handles.iter().enumerate().filter(|(i, _)| self.op.inputs[self.def(*i)].mutates);
+        let mutated = handles.iter().enumerate().filter(|(i, _)| self.op.input_at(*i, handles.len()).mutates);
         let mutated: Vec<Handle> = mutated.filter_map(|(_, handle)| *handle).collect();
         let written = outputs.into_iter().flatten().chain(mutated);
         written
@@ -140,10 +141,6 @@ impl<'a> Case<'a> {
                 Ok((dtype, bytes))
             })
             .collect()
-    }
-
-    fn def(&self, position: usize) -> usize {
-        position.min(self.op.inputs.len() - 1)
     }
 
     fn oracle(&self) -> Result<Vec<OracleOutput>, String> {

@@ -23,16 +23,15 @@ pub struct Infer<'a> {
 impl<'a> Infer<'a> {
     /// Checks presence of the inputs and the dtypes against the signatures.
     pub fn check(&self) -> Result<(), OpError> {
-        let fixed = self.op.inputs.iter().filter(|def| def.arity != Arity::List).count();
-        let has_list = fixed < self.op.inputs.len();
-        if self.inputs.len() < fixed || (!has_list && self.inputs.len() > fixed) {
-            return Err(self.error(
-                ErrorCode::InvalidArgument,
-                format!("takes {fixed} tensors, got {}", self.inputs.len()),
-            ));
+        let (fixed, got) = (self.op.fixed_inputs(), self.inputs.len());
+        let lists = self.op.inputs.len() - fixed;
+        if got < fixed || (lists == 0 && got > fixed) || (lists > 0 && (got - fixed) % lists != 0) {
+            let more = if lists > 0 { format!(" and {lists} lists of one length") } else { String::new() };
+            let message = format!("takes {fixed} tensors{more}, got {got}");
+            return Err(OpError::new(ErrorCode::InvalidArgument, self.op.name, message));
         }
         for (position, input) in self.inputs.iter().enumerate() {
-            let def = self.op.input_at(position);
+            let def = self.op.input_at(position, got);
             if input.is_none() && def.arity != Arity::Optional {
                 return Err(self.error(ErrorCode::InvalidArgument, format!("{} is missing", def.name)));
             }
@@ -65,7 +64,7 @@ impl<'a> Infer<'a> {
             .inputs
             .iter()
             .enumerate()
-            .filter_map(|(i, arg)| arg.map(|arg| (self.op.input_at(i).name, arg.spec())))
+            .filter_map(|(i, arg)| arg.map(|arg| (self.op.input_at(i, self.inputs.len()).name, arg.spec())))
             .collect();
         OpError { code, op: self.op.name, message: message.into(), inputs }
     }
@@ -82,6 +81,11 @@ impl<'a> Infer<'a> {
         self.inputs.get(position).copied().flatten()
     }
 
+    /// The tensors of the list that is input `index` of the schema.
+    pub fn list(&self, index: usize) -> &'a [Option<Arg<'a>>] {
+        &self.inputs[self.op.input_range(index, self.inputs.len())]
+    }
+
     pub fn shape(&self, position: usize) -> &'a [usize] {
         &self.arg(position).layout.shape
     }
@@ -91,7 +95,7 @@ impl<'a> Infer<'a> {
     }
 
     fn name(&self, position: usize) -> &'static str {
-        self.op.input_at(position).name
+        self.op.input_at(position, self.inputs.len()).name
     }
 
     /// The size of the last axis of an input of at least one axis.

@@ -8,7 +8,7 @@ pub enum Arity {
     One,
     /// May be absent.
     Optional,
-    /// Any number; only the last input of an op may be a list.
+    /// Any number. Lists come last, all of one length: a call holds the first list, then the second, and so on.
     List,
 }
 
@@ -59,7 +59,8 @@ pub const fn saved(name: &'static str) -> OutputDef {
     OutputDef { name, saved: true }
 }
 
-/// Dtypes of the inputs of one kernel, in order; the entry of a list stands for all its tensors.
+/// Dtypes of the inputs of one kernel, one entry for each input of the schema (a list has one for all its
+/// tensors); the last entry repeats.
 pub type Signature = &'static [DType];
 
 pub type Specs = SmallVec<[TensorSpec; 2]>;
@@ -99,6 +100,10 @@ impl OracleCall<'_> {
     pub fn values(&self, input: usize) -> &[f64] {
         self.inputs[input].as_ref().expect("the input is present").1
     }
+    /// Positions of the tensors of the list that is input `index` of `op`.
+    pub fn list(&self, op: &OpDef, index: usize) -> std::ops::Range<usize> {
+        op.input_range(index, self.inputs.len())
+    }
     pub fn has(&self, input: usize) -> bool {
         self.inputs.get(input).is_some_and(Option::is_some)
     }
@@ -134,8 +139,9 @@ pub struct OpDef {
     pub attrs: &'static [AttrDef],
     pub outputs: &'static [OutputDef],
     pub infer: fn(&Infer) -> Result<Specs, OpError>,
-    /// Set for ops that only rearrange the view of a storage; these have no kernel.
-    pub view: Option<fn(&Infer) -> Result<Layout, OpError>>,
+    /// Set for ops that rearrange the view of a storage. `None` from it means that these strides cannot express
+    /// the result, and the kernel makes a copy (an op that never says `None` has no kernel).
+    pub view: Option<fn(&Infer) -> Result<Option<Layout>, OpError>>,
     pub signatures: &'static [Signature],
     pub samples: fn() -> Vec<Sample>,
     /// True values of the outputs, then of each mutated input.
@@ -177,16 +183,42 @@ impl OpDef {
         self.inputs.iter().any(|input| input.mutates)
     }
 
-    /// The schema entry of the tensor at `position`; positions past the end belong to the final list.
-    pub fn input_at(&self, position: usize) -> &InputDef {
-        &self.inputs[position.min(self.inputs.len() - 1)]
+    /// Inputs that are not lists.
+    pub fn fixed_inputs(&self) -> usize {
+        self.inputs.iter().filter(|input| input.arity != Arity::List).count()
+    }
+
+    /// Position in the schema of the tensor at `position` of a call with `total` tensors.
+    pub fn input_index(&self, position: usize, total: usize) -> usize {
+        let fixed = self.fixed_inputs();
+        if position < fixed {
+            return position;
+        }
+        let length = (total - fixed) / (self.inputs.len() - fixed).max(1);
+        (fixed + (position - fixed) / length.max(1)).min(self.inputs.len() - 1)
+    }
+
+    /// The schema entry of the tensor at `position` of a call with `total` tensors.
+    pub fn input_at(&self, position: usize, total: usize) -> &InputDef {
+        &self.inputs[self.input_index(position, total)]
+    }
+
+    /// Where the tensors of input `index` stand in a call with `total` tensors.
+    pub fn input_range(&self, index: usize, total: usize) -> std::ops::Range<usize> {
+        let fixed = self.fixed_inputs();
+        if index < fixed {
+            return index..index + 1;
+        }
+        let length = (total - fixed) / (self.inputs.len() - fixed);
+        fixed + (index - fixed) * length..fixed + (index - fixed + 1) * length
     }
 
     /// Whether a kernel exists for these dtypes.
-    pub fn accepts(&self, dtypes: impl Iterator<Item = Option<DType>> + Clone) -> bool {
+    pub fn accepts(&self, dtypes: impl ExactSizeIterator<Item = Option<DType>> + Clone) -> bool {
+        let total = dtypes.len();
         self.signatures.iter().any(|signature| {
             dtypes.clone().enumerate().all(|(i, dtype)| {
-                let wanted = signature[i.min(signature.len() - 1)];
+                let wanted = signature[self.input_index(i, total).min(signature.len() - 1)];
                 dtype.is_none_or(|dtype| dtype == wanted)
             })
         })

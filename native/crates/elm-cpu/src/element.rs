@@ -100,16 +100,16 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($($t:ident),*) => { $(
+    ($($t:ident: $exp:path, $tanh:path;)*) => { $(
         impl Real for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
             const INFINITY: $t = $t::INFINITY;
             #[inline(always)] fn real(value: f64) -> $t { value as $t }
             #[inline(always)] fn sqrt(self) -> $t { $t::sqrt(self) }
-            #[inline(always)] fn exp(self) -> $t { $t::exp(self) }
+            #[inline(always)] fn exp(self) -> $t { $exp(self) }
             #[inline(always)] fn ln(self) -> $t { $t::ln(self) }
-            #[inline(always)] fn tanh(self) -> $t { $t::tanh(self) }
+            #[inline(always)] fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)] fn mul_add(self, a: $t, b: $t) -> $t { $t::mul_add(self, a, b) }
             #[inline(always)] fn max(self, other: $t) -> $t { $t::max(self, other) }
             #[inline(always)] fn abs(self) -> $t { $t::abs(self) }
@@ -117,7 +117,10 @@ macro_rules! real {
         }
     )* };
 }
-real!(f32, f64);
+real! {
+    f32: crate::math::exp, crate::math::tanh;
+    f64: f64::exp, f64::tanh;
+}
 
 /// A float dtype: stored as itself, computed in [`Real`].
 pub trait Float: Element {

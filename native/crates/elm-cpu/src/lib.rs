@@ -3,6 +3,7 @@
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
 mod element;
+mod math;
 mod nd;
 mod pool;
 mod row;

@@ -38,9 +38,10 @@ impl Env {
         let infer = Infer { op, inputs: &args, attrs: &call.attrs };
         infer.check()?;
         let place = place(&infer, &tensors, call.device)?;
-        if let Some(view) = op.view {
+        if let Some(view) = op.view
+            && let Some(layout) = view(&infer)?
+        {
             let source = tensors[0].expect("a view has an input");
-            let layout = view(&infer)?;
             check_rank(&infer, layout.rank())?;
             return Ok(smallvec![Some(Tensor {
                 storage: source.storage.clone(),
@@ -128,7 +129,7 @@ fn check_rank(infer: &Infer, rank: usize) -> Result<(), OpError> {
 fn check_writes(infer: &Infer, tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
     for (position, tensor) in tensors.iter().enumerate() {
         let (def, Some(Tensor { storage: Some(storage), layout, .. })) =
-            (infer.op.input_at(position), tensor)
+            (infer.op.input_at(position, tensors.len()), tensor)
         else {
             continue;
         };
@@ -198,7 +199,8 @@ fn prepare(
             continue;
         };
         let view = tensor.view();
-        let ready = kernel.strided || op.input_at(position).mutates || view.layout.is_contiguous();
+        let ready =
+            kernel.strided || op.input_at(position, tensors.len()).mutates || view.layout.is_contiguous();
         if ready {
             inputs.push(Some(view));
             continue;
@@ -222,8 +224,10 @@ fn prepare(
     }
     let cost = (kernel.cost)(&inputs, &output_views, &attrs);
     let cell = |t: &Tensor| t.storage.as_ref().map(|storage| Arc::clone(&storage.cell));
-    let mutated =
-        tensors.iter().enumerate().filter(|(i, _)| !op.inputs.is_empty() && op.input_at(*i).mutates);
+    let mutated = tensors
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !op.inputs.is_empty() && op.input_at(*i, tensors.len()).mutates);
     let mut writes: SmallVec<[Arc<Cell>; 2]> = outputs.iter().flatten().filter_map(cell).collect();
     writes.extend(mutated.filter_map(|(_, t)| t.and_then(cell)));
     let reads = tensors.iter().flatten().filter_map(|t| cell(t)).collect();

@@ -9,5 +9,10 @@ pub(super) mod matmul;
 pub(super) mod rms_norm;
 
 /// The kernels of every file in this folder.
-pub static KERNELS: &[&[elm_core::Kernel]] =
-    &[contiguous::KERNELS, elementwise::KERNELS, matmul::KERNELS, rms_norm::KERNELS];
+#[rustfmt::skip]
+pub static KERNELS: &[&[elm_core::Kernel]] = &[
+    contiguous::KERNELS,
+    elementwise::KERNELS,
+    matmul::KERNELS,
+    rms_norm::KERNELS,
+];

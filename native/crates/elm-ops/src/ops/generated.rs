@@ -11,5 +11,11 @@ pub(super) mod matmul;
 pub(super) mod rms_norm;
 
 /// The ops of every file in this folder.
-pub static OPS: &[&[&elm_core::OpDef]] =
-    &[cast::OPS, contiguous::OPS, elementwise::OPS, matmul::OPS, rms_norm::OPS];
+#[rustfmt::skip]
+pub static OPS: &[&[&elm_core::OpDef]] = &[
+    cast::OPS,
+    contiguous::OPS,
+    elementwise::OPS,
+    matmul::OPS,
+    rms_norm::OPS,
+];
