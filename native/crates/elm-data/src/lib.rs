@@ -14,6 +14,7 @@ mod shards;
 
 pub use control::{Control, Progress};
 pub use corenet::{CorenetBatch, CorenetLoader, CorenetOptions, CorenetState, WorkerPosition, worker_files};
+pub use durable::write_atomic;
 pub use elm_text::{Error, ErrorKind, Result};
 pub use packed::{PackedBatch, PackedLoader, PackedOptions, PackedState};
 pub use permutation::Permutation;
