@@ -52,7 +52,7 @@ export class OpenELMError extends Error {
     this.code = code;
   }
 
-  override get [Symbol.toStringTag](): string {
+  get [Symbol.toStringTag](): string {
     return this.name;
   }
 }
@@ -63,7 +63,9 @@ export class OpError extends OpenELMError {
   readonly inputs: readonly TensorSummary[];
 
   constructor(code: ErrorCode, op: string, message: string, inputs: readonly TensorSummary[] = []) {
-    const lines = inputs.map(({ name, dtype, shape }) => `\n  ${name.padEnd(8)}${dtype}[${shape.join(", ")}]`);
+    const lines = inputs.map(
+      ({ name, dtype, shape }) => `\n  ${name.padEnd(8)}${dtype}[${shape.join(", ")}]`,
+    );
     super(code, `[${code}] ${op}: ${message}${lines.join("")}`);
     this.op = op;
     this.inputs = inputs;
@@ -128,6 +130,13 @@ export class UsageError extends OpenELMError {
 export class NativeError extends OpenELMError {
   constructor(code: "NATIVE_NOT_FOUND" | "NATIVE_MISMATCH", message: string, options?: ErrorOptions) {
     super(code, message, options);
+  }
+}
+
+/** Two copies of one package in a program, which cannot share their objects. */
+export class DuplicatePackageError extends OpenELMError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("DUPLICATE_PACKAGE", message, options);
   }
 }
 

@@ -70,7 +70,37 @@ pub struct NativeDocuments {
 
 #[napi]
 pub struct NativeDocumentReader {
-    reader: Arc<Mutex<DocumentReader>>,
+    reader: Arc<Mutex<Reading>>,
+}
+
+pub struct Reading {
+    reader: DocumentReader,
+    /// An error behind documents that had to be given out first.
+    failed: Option<Error>,
+}
+
+impl Reading {
+    fn next(&mut self, count: usize, bytes: usize) -> elm_text::Result<NativeDocuments> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let (mut texts, mut size, mut done) = (Vec::new(), 0, false);
+        while !done && texts.len() < count && size < bytes {
+            match self.reader.next() {
+                Ok(Some(text)) => {
+                    size += text.len();
+                    texts.push(text);
+                }
+                Ok(None) => done = true,
+                Err(error) if texts.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(NativeDocuments { texts, done, bytes_read: self.reader.bytes_read() as f64 })
+    }
 }
 
 #[napi]
@@ -82,7 +112,7 @@ impl NativeDocumentReader {
     ) -> AsyncTask<Job<DocumentReader, NativeDocumentReader>> {
         let options = options.into();
         Job::task(
-            |reader| NativeDocumentReader { reader: Arc::new(Mutex::new(reader)) },
+            |reader| NativeDocumentReader { reader: Arc::new(Mutex::new(Reading { reader, failed: None })) },
             move || DocumentReader::open(Path::new(&path), &options),
         )
     }
@@ -95,17 +125,7 @@ impl NativeDocumentReader {
             |documents| documents,
             move || {
                 let mut reader = reader.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                let (mut texts, mut size, mut done) = (Vec::new(), 0, false);
-                while !done && texts.len() < count as usize && size < bytes as usize {
-                    match reader.next()? {
-                        Some(text) => {
-                            size += text.len();
-                            texts.push(text);
-                        }
-                        None => done = true,
-                    }
-                }
-                Ok(NativeDocuments { texts, done, bytes_read: reader.bytes_read() as f64 })
+                reader.next(count as usize, bytes as usize)
             },
         )
     }
