@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
+use crate::sentencepiece::normalizer::SPACE;
 use crate::sentencepiece::vocabulary::Vocabulary;
 
 /// A run of the text that is one symbol so far; the runs form a doubly linked list.
@@ -54,20 +55,23 @@ impl Eq for Merge {}
 /// Cuts normalized `text` into pieces: from single characters, merges the neighbours whose union has the best
 /// score until none is a piece. Calls `emit(piece, id)` from left to right.
 ///
+/// Where no piece reaches across the start of a word, words are cut one by one: the same pieces in the same order,
+/// from queues that stay in the cache.
+///
 /// Sennrich et al., 2016, https://arxiv.org/abs/1508.07909; order of merges as in SentencePiece.
 pub fn encode<'a>(vocabulary: &Vocabulary, text: &'a str, emit: &mut impl FnMut(&'a str, u32)) {
-    let symbols = split(vocabulary, text);
-    let heap = BinaryHeap::with_capacity(symbols.len());
-    let mut merger = Merger { vocabulary, text, symbols, heap, unused: HashMap::new() };
-    merger.run();
-
-    let Merger { symbols, unused, .. } = merger;
-    let mut index = if symbols.is_empty() { NONE } else { 0 };
-    while index != NONE {
-        let Symbol { start, end, next, .. } = symbols[index];
-        take_apart(vocabulary, &unused, &text[start..end], emit);
-        index = next;
+    let mut merger =
+        Merger { vocabulary, text, symbols: Vec::new(), heap: BinaryHeap::new(), unused: HashMap::new() };
+    let mut start = 0;
+    if vocabulary.words_are_apart {
+        for (at, _) in text.match_indices(SPACE) {
+            if at > start && !text[..at].ends_with(SPACE) {
+                merger.encode(&text[start..at], emit);
+                start = at;
+            }
+        }
     }
+    merger.encode(&text[start..], emit);
 }
 
 struct Merger<'v, 'a> {
@@ -79,8 +83,46 @@ struct Merger<'v, 'a> {
     unused: HashMap<&'a str, usize>,
 }
 
-impl Merger<'_, '_> {
-    fn run(&mut self) {
+impl<'a> Merger<'_, 'a> {
+    fn encode(&mut self, text: &'a str, emit: &mut impl FnMut(&'a str, u32)) {
+        self.text = text;
+        self.split();
+        self.merge();
+        let mut index = if self.symbols.is_empty() { NONE } else { 0 };
+        while index != NONE {
+            let Symbol { start, end, next, .. } = self.symbols[index];
+            take_apart(self.vocabulary, &self.unused, &text[start..end], emit);
+            index = next;
+        }
+    }
+
+    /// Makes a symbol of every character and of every user-defined one.
+    fn split(&mut self) {
+        self.symbols.clear();
+        let mut start = 0;
+        while start < self.text.len() {
+            let rest = &self.text[start..];
+            let defined = self.vocabulary.user_defined.longest(rest.as_bytes());
+            let length = match defined {
+                Some((length, _)) => length,
+                None => rest.chars().next().map_or(1, char::len_utf8),
+            };
+            let index = self.symbols.len();
+            self.symbols.push(Symbol {
+                start,
+                end: start + length,
+                previous: if index == 0 { NONE } else { index - 1 },
+                next: index + 1,
+                frozen: defined.is_some(),
+            });
+            start += length;
+        }
+        if let Some(last) = self.symbols.last_mut() {
+            last.next = NONE;
+        }
+    }
+
+    fn merge(&mut self) {
         for left in 0..self.symbols.len() {
             self.consider(left);
         }
@@ -122,31 +164,6 @@ impl Merger<'_, '_> {
             self.unused.insert(piece, self.symbols[left].end - start);
         }
     }
-}
-
-fn split(vocabulary: &Vocabulary, text: &str) -> Vec<Symbol> {
-    let mut symbols = Vec::with_capacity(text.len());
-    let mut start = 0;
-    while start < text.len() {
-        let defined = vocabulary.user_defined.longest(&text.as_bytes()[start..]);
-        let length = match defined {
-            Some((length, _)) => length,
-            None => text[start..].chars().next().map_or(1, char::len_utf8),
-        };
-        let index = symbols.len();
-        symbols.push(Symbol {
-            start,
-            end: start + length,
-            previous: if index == 0 { NONE } else { index - 1 },
-            next: index + 1,
-            frozen: defined.is_some(),
-        });
-        start += length;
-    }
-    if let Some(last) = symbols.last_mut() {
-        last.next = NONE;
-    }
-    symbols
 }
 
 /// Emits `piece`, or its parts where it is an unused one. A stack, because a model may nest them as deep as it likes.

@@ -5,6 +5,7 @@ use ahash::RandomState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::prefix_index::PrefixIndex;
 use crate::sentencepiece::model::{Algorithm, ModelProto, Piece, PieceType};
+use crate::sentencepiece::normalizer::SPACE;
 
 type Ids = HashMap<String, u32, RandomState>;
 
@@ -21,6 +22,9 @@ pub struct Vocabulary {
     pub bytes: Option<Box<[u32; 256]>>,
     byte_of: HashMap<u32, u8>,
     pub user_defined: PrefixIndex,
+    /// Whether no piece has a space behind another character, and none is unused (those are taken apart as the last
+    /// place in the text put them together).
+    pub words_are_apart: bool,
     /// All normal pieces, for unigram models only.
     pub pieces_index: PrefixIndex,
     pub unknown: u32,
@@ -68,6 +72,8 @@ impl Vocabulary {
         let scores = pieces.iter().filter(|piece| piece.kind == PieceType::Normal).map(|piece| piece.score);
         Ok(Vocabulary {
             longest: normal.keys().map(String::len).max().unwrap_or(0),
+            words_are_apart: !normal.keys().any(|piece| piece.trim_start_matches(SPACE).contains(SPACE))
+                && !pieces.iter().any(|piece| piece.kind == PieceType::Unused),
             user_defined: of_kind(&[PieceType::UserDefined]),
             pieces_index: match model.algorithm {
                 Algorithm::Unigram => {
