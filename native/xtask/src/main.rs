@@ -1,5 +1,7 @@
 //! Writes what is derived from the op table, and new ops. `npm run codegen` and `npm run new-op` call it.
 
+#[cfg(feature = "table")]
+mod codegen;
 mod mods;
 
 use std::path::PathBuf;
@@ -7,12 +9,15 @@ use std::process::ExitCode;
 
 const HELP: &str = "xtask: derived files
 
-  xtask mods     the lists of op files in elm-ops and elm-cpu";
+  xtask mods                        the lists of op files in elm-ops and elm-cpu
+  xtask codegen (feature `table`)   TypeScript signatures, the op table, docs/ops.md";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
     let outcome = match command.as_str() {
         "mods" => mods::write(&root()),
+        #[cfg(feature = "table")]
+        "codegen" => codegen::write(&root()),
         _ => {
             eprintln!("{HELP}");
             return ExitCode::from(2);

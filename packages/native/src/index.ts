@@ -1,1 +1,3 @@
+export * from "./binding.js";
 export * from "./errors.js";
+export { loadNative, platformName } from "./load.js";

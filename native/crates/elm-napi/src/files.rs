@@ -1,0 +1,73 @@
+//! Files that tensors are mapped from.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use elm_core::{ErrorCode, OpError};
+use memmap2::{MmapMut, MmapOptions};
+use safetensors::SafeTensors;
+
+#[derive(Default)]
+pub struct Files {
+    open: HashMap<u32, Arc<MmapMut>>,
+    next: u32,
+}
+
+fn error(code: ErrorCode, message: String) -> OpError {
+    OpError::new(code, "safetensors", message)
+}
+
+impl Files {
+    /// Maps a safetensors file; gives its number and its header as JSON:
+    /// `{"file": 1, "metadata": {…}, "tensors": [{"name", "dtype", "shape", "start"}]}`.
+    pub fn open(&mut self, path: &str) -> Result<String, OpError> {
+        let file =
+            File::open(path).map_err(|e| error(ErrorCode::File, format!("cannot open {path}: {e}")))?;
+        let len = file.metadata().map_err(|e| error(ErrorCode::File, format!("{path}: {e}")))?.len();
+        if len < 8 {
+            return Err(error(ErrorCode::Format, format!("{path}: {len} bytes are too few for a header")));
+        }
+        // SAFETY: a private mapping: writes of this process stay in it. A file that another process shortens
+        // meanwhile is outside of what can be guarded against; callers compare size and time before use.
+        let map = unsafe { MmapOptions::new().map_copy(&file) };
+        let map = map.map_err(|e| error(ErrorCode::File, format!("cannot map {path}: {e}")))?;
+        let (header_len, metadata) = SafeTensors::read_metadata(&map).map_err(|e| {
+            error(ErrorCode::Format, format!("{path}: the header is not valid safetensors: {e}"))
+        })?;
+        let data_start = header_len + 8;
+        let mut infos: Vec<_> = metadata.tensors().into_iter().collect();
+        infos.sort_by_key(|(_, info)| info.data_offsets);
+        let tensors: Vec<serde_json::Value> = infos
+            .iter()
+            .map(|(name, info)| {
+                serde_json::json!({
+                    "name": name,
+                    "dtype": info.dtype.to_string(),
+                    "shape": info.shape,
+                    "start": data_start + info.data_offsets.0,
+                })
+            })
+            .collect();
+        if infos.last().is_some_and(|(_, info)| data_start + info.data_offsets.1 > map.len()) {
+            return Err(error(ErrorCode::Format, format!("{path}: cut off, the header promises more data")));
+        }
+        self.next += 1;
+        let header = serde_json::json!({
+            "file": self.next,
+            "metadata": metadata.metadata().clone().unwrap_or_default(),
+            "tensors": tensors,
+        });
+        self.open.insert(self.next, Arc::new(map));
+        Ok(header.to_string())
+    }
+
+    pub fn get(&self, file: u32) -> Result<&Arc<MmapMut>, OpError> {
+        self.open.get(&file).ok_or_else(|| error(ErrorCode::File, "this file has been closed".into()))
+    }
+
+    /// Tensors that were mapped from it keep the mapping alive.
+    pub fn close(&mut self, file: u32) {
+        self.open.remove(&file);
+    }
+}
