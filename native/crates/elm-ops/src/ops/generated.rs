@@ -5,6 +5,8 @@ pub(super) mod along_axis;
 pub(super) mod arg_reduce;
 #[path = "assign.rs"]
 pub(super) mod assign;
+#[path = "attention.rs"]
+pub(super) mod attention;
 #[path = "binary.rs"]
 pub(super) mod binary;
 #[path = "cast.rs"]
@@ -21,6 +23,8 @@ pub(super) mod creation;
 pub(super) mod cumsum;
 #[path = "dropout.rs"]
 pub(super) mod dropout;
+#[path = "layer_norm.rs"]
+pub(super) mod layer_norm;
 #[path = "logical.rs"]
 pub(super) mod logical;
 #[path = "matmul.rs"]
@@ -29,18 +33,24 @@ pub(super) mod matmul;
 pub(super) mod multinomial;
 #[path = "pad.rs"]
 pub(super) mod pad;
+#[path = "qk_norm_rope.rs"]
+pub(super) mod qk_norm_rope;
 #[path = "random.rs"]
 pub(super) mod random;
 #[path = "reduce.rs"]
 pub(super) mod reduce;
 #[path = "rms_norm.rs"]
 pub(super) mod rms_norm;
+#[path = "rope.rs"]
+pub(super) mod rope;
 #[path = "select.rs"]
 pub(super) mod select;
 #[path = "softmax.rs"]
 pub(super) mod softmax;
 #[path = "sort.rs"]
 pub(super) mod sort;
+#[path = "swiglu.rs"]
+pub(super) mod swiglu;
 #[path = "take.rs"]
 pub(super) mod take;
 #[path = "triangle.rs"]
@@ -56,6 +66,7 @@ pub static OPS: &[&[&elm_core::OpDef]] = &[
     along_axis::OPS,
     arg_reduce::OPS,
     assign::OPS,
+    attention::OPS,
     binary::OPS,
     cast::OPS,
     compare::OPS,
@@ -64,16 +75,20 @@ pub static OPS: &[&[&elm_core::OpDef]] = &[
     creation::OPS,
     cumsum::OPS,
     dropout::OPS,
+    layer_norm::OPS,
     logical::OPS,
     matmul::OPS,
     multinomial::OPS,
     pad::OPS,
+    qk_norm_rope::OPS,
     random::OPS,
     reduce::OPS,
     rms_norm::OPS,
+    rope::OPS,
     select::OPS,
     softmax::OPS,
     sort::OPS,
+    swiglu::OPS,
     take::OPS,
     triangle::OPS,
     unary::OPS,
