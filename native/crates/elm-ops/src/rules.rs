@@ -87,7 +87,6 @@ pub fn rows<'a>(shape: &[usize], values: &'a [f64]) -> std::slice::ChunksExact<'
     values.chunks_exact(shape.last().copied().unwrap_or(1).max(1))
 }
 
-<<<<<<< HEAD
 /// `f` of every line along `axis`, put back along it; `f` gives lines of one length.
 pub fn along_axis(shape: &[usize], axis: usize, values: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     along_axis2(shape, axis, values, values, |line, _| f(line))
@@ -114,7 +113,8 @@ pub fn along_axis2(
         }
     }
     out
-=======
+}
+
 /// No output; the n-th tensors of all lists have one shape.
 pub fn same_shapes(call: &Infer) -> Result<Specs, OpError> {
     let fixed = call.op.fixed_inputs();
@@ -125,5 +125,4 @@ pub fn same_shapes(call: &Infer) -> Result<Specs, OpError> {
         }
     }
     Ok(Specs::new())
->>>>>>> 2d1b109 (Add schemas and oracles of embedding, the losses, the optimizers and the gradient helpers)
 }

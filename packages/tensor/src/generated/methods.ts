@@ -7,38 +7,486 @@ import * as ops from "./ops.js";
 /** Ops as methods of a tensor, which is their first input. */
 export interface OpMethods {
   /**
+   * `|x|`; the least integer of a dtype has no opposite and stays, elementwise.
+   */
+  abs(): Tensor;
+  /**
+   * Adds weighted tensors to others in place: `into ← into + weight · from`.
+   */
+  accumulate(into: readonly Tensor[], from: readonly IndexOperand[]): void;
+  /**
+   * One step of Adam with decoupled weight decay on all parameters, in place. With `g = grad · scale` and `t = step` (from 1):
+   * `m ← β₁·m + (1 − β₁)·g`, `v ← β₂·v + (1 − β₂)·g²`,
+   * `param ← param − lr · (weight_decay · param + m̂ / (√v̂ + eps))` with `m̂ = m / (1 − β₁ᵗ)` and `v̂ = v / (1 − β₂ᵗ)`.
+   */
+  adamw(step: IndexOperand, scale: IndexOperand, skip: IndexOperand, param: readonly Tensor[], grad: readonly IndexOperand[], m: readonly Tensor[], v: readonly Tensor[], options?: ops.AdamwOptions): void;
+  /**
    * `a + b`, elementwise.
    */
   add(b: Operand): Tensor;
   /**
-   * A row-major copy of `x`.
+   * Whether no element along `axis` is 0, true over nothing.
+   */
+  all(options?: ops.AllOptions): Tensor;
+  /**
+   * Whether an element along `axis` is not 0 (NaN is not), false over nothing.
+   */
+  any(options?: ops.AnyOptions): Tensor;
+  /**
+   * The position of the largest element along `axis`: the first of equals, and of the first NaN if there is one.
+   */
+  argmax(options?: ops.ArgmaxOptions): Tensor;
+  /**
+   * The position of the smallest element along `axis`: the first of equals, and of the first NaN if there is one.
+   */
+  argmin(options?: ops.ArgminOptions): Tensor;
+  /**
+   * Scaled dot-product attention: `y = softmax(scale · q kᵀ) v` over the keys that a query sees, without holding the scores.
+   */
+  attention(k: Operand, v: Operand, options?: ops.AttentionOptions): Tensor;
+  /**
+   * `a and b` of each bit, elementwise.
+   */
+  bitwiseAnd(b: Operand): Tensor;
+  /**
+   * Every bit of `x` turned over (`−x − 1` for signed integers, `not x` for bool), elementwise.
+   */
+  bitwiseNot(): Tensor;
+  /**
+   * `a or b` of each bit, elementwise.
+   */
+  bitwiseOr(b: Operand): Tensor;
+  /**
+   * `a xor b` of each bit, elementwise.
+   */
+  bitwiseXor(b: Operand): Tensor;
+  /**
+   * A view of `x` in which new axes and axes of size 1 repeat.
+   */
+  broadcastTo(shape: readonly number[]): Tensor;
+  /**
+   * The least whole number that is not below `x`, elementwise.
+   */
+  ceil(): Tensor;
+  /**
+   * `x` kept between `min` and `max`: `min(max(x, min), max)`, elementwise; NaN stays NaN.
+   */
+  clamp(options?: ops.ClampOptions): Tensor;
+  /**
+   * `x` in row-major order: a view if it lies so already, else a copy.
    */
   contiguous(): Tensor;
+  /**
+   * A row-major copy of `x` in memory of its own.
+   */
+  copy(): Tensor;
+  /**
+   * The cosine of `x` in radians, elementwise.
+   */
+  cos(): Tensor;
+  /**
+   * Cross-entropy of class scores with the log-partition penalty, summed over the targets that count:
+   * `ce = Σ (lse − (1 − ε) · logits[target] − ε · mean(logits))`, `z = z_loss · Σ lse²`, `loss = ce + z`,
+   * with `lse = ln Σ exp(logits)` and `ε = label_smoothing`.
+   */
+  crossEntropy(targets: IndexOperand, options?: ops.CrossEntropyOptions): { loss: Tensor; ce: Tensor; z: Tensor };
+  /**
+   * Running sums along `axis`: `y[i] = x[0] + … + x[i]`, or `x[i] + … + x[n−1]` in reverse.
+   */
+  cumsum(options?: ops.CumsumOptions): Tensor;
+  /**
+   * `a / b`, elementwise.
+   */
+  div(b: Operand): Tensor;
+  /**
+   * Rows of a table by their number: `y[…, :] = weight[ids[…], :]`.
+   */
+  embedding(ids: IndexOperand, options?: ops.EmbeddingOptions): Tensor;
+  /**
+   * Whether `a = b`, elementwise; false where either is NaN.
+   */
+  eq(b: Operand): Tensor;
+  /**
+   * The error function `2/√π · ∫₀ˣ e^(−t²) dt`, elementwise.
+   */
+  erf(): Tensor;
+  /**
+   * `eˣ`, elementwise.
+   */
+  exp(): Tensor;
+  /**
+   * `2ˣ`, elementwise.
+   */
+  exp2(): Tensor;
+  /**
+   * `eˣ − 1`, accurate near 0, elementwise.
+   */
+  expm1(): Tensor;
+  /**
+   * The greatest whole number that is not above `x`, elementwise.
+   */
+  floor(): Tensor;
+  /**
+   * `⌊a / b⌋`, elementwise, as Python's `//`; an integer divided by 0 gives 0.
+   */
+  floorDivide(b: Operand): Tensor;
+  /**
+   * Whether `a ≥ b`, elementwise; false where either is NaN.
+   */
+  ge(b: Operand): Tensor;
+  /**
+   * The Gaussian error linear unit `x · Φ(x)` with `Φ(x) = (1 + erf(x / √2)) / 2`, elementwise; `"tanh"` takes `Φ(x) ≈ (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2`.
+   */
+  gelu(options?: ops.GeluOptions): Tensor;
+  /**
+   * Whether `a > b`, elementwise; false where either is NaN.
+   */
+  gt(b: Operand): Tensor;
+  /**
+   * Whether `x` is neither NaN nor an infinity, elementwise.
+   */
+  isfinite(): Tensor;
+  /**
+   * Whether `x` is an infinity, elementwise.
+   */
+  isinf(): Tensor;
+  /**
+   * Whether `x` is NaN, elementwise.
+   */
+  isnan(): Tensor;
+  /**
+   * Layer normalization over the last axis:
+   * `y = (x − mean(x)) / sqrt(variance(x) + eps) · weight + bias`, with the variance of the population.
+   */
+  layerNorm(options?: ops.LayerNormOptions): Tensor;
+  /**
+   * Whether `a ≤ b`, elementwise; false where either is NaN.
+   */
+  le(b: Operand): Tensor;
+  /**
+   * `cross_entropy(hidden · weightᵀ, targets)` that never holds all logits.
+   */
+  linearCrossEntropy(weight: Operand, targets: IndexOperand, options?: ops.LinearCrossEntropyOptions): { loss: Tensor; ce: Tensor; z: Tensor };
+  /**
+   * The natural logarithm `ln x` (NaN below 0), elementwise.
+   */
+  log(): Tensor;
+  /**
+   * `ln(1 + x)`, accurate near 0, elementwise.
+   */
+  log1p(): Tensor;
+  /**
+   * The logarithm `log₂ x` (NaN below 0), elementwise.
+   */
+  log2(): Tensor;
+  /**
+   * `x − ln Σ eˣ` along `axis` without overflow; a line of nothing but −∞ gives NaN.
+   */
+  logSoftmax(options?: ops.LogSoftmaxOptions): Tensor;
+  /**
+   * `a and b`, elementwise.
+   */
+  logicalAnd(b: Operand): Tensor;
+  /**
+   * `not x`, elementwise.
+   */
+  logicalNot(): Tensor;
+  /**
+   * `a or b`, elementwise.
+   */
+  logicalOr(b: Operand): Tensor;
+  /**
+   * Whether `a` and `b` differ, elementwise.
+   */
+  logicalXor(b: Operand): Tensor;
+  /**
+   * `ln Σ eˣ` along `axis` without overflow, −∞ over nothing.
+   */
+  logsumexp(options?: ops.LogsumexpOptions): Tensor;
+  /**
+   * Whether `a < b`, elementwise; false where either is NaN.
+   */
+  lt(b: Operand): Tensor;
   /**
    * Matrix product over the last two axes: `y[…, i, j] = Σₖ a[…, i, k] · b[…, k, j]`.
    */
   matmul(b: Operand, options?: ops.MatmulOptions): Tensor;
   /**
+   * The largest element along `axis`; NaN if any is NaN.
+   */
+  max(options?: ops.MaxOptions): Tensor;
+  /**
+   * The larger of `a` and `b`, elementwise; NaN if either is NaN.
+   */
+  maximum(b: Operand): Tensor;
+  /**
+   * The arithmetic mean of the elements along `axis`, NaN over nothing.
+   */
+  mean(options?: ops.MeanOptions): Tensor;
+  /**
+   * The smallest element along `axis`; NaN if any is NaN.
+   */
+  min(options?: ops.MinOptions): Tensor;
+  /**
+   * The smaller of `a` and `b`, elementwise; NaN if either is NaN.
+   */
+  minimum(b: Operand): Tensor;
+  /**
    * `a · b`, elementwise.
    */
   mul(b: Operand): Tensor;
+  /**
+   * Whether `a ≠ b`, elementwise; true where either is NaN.
+   */
+  ne(b: Operand): Tensor;
+  /**
+   * `−x`, elementwise.
+   */
+  neg(): Tensor;
+  /**
+   * `x` with elements of one value before and after each axis.
+   */
+  pad(pads: readonly number[], options?: ops.PadOptions): Tensor;
+  /**
+   * A view of `x` with its axes in another order: axis `i` of `y` is axis `axes[i]` of `x`.
+   */
+  permute(axes: readonly number[]): Tensor;
+  /**
+   * `aᵇ`, elementwise; an integer to a negative power is `1 / a^|b|` without its fraction (0 for `a = 0`).
+   */
+  pow(b: Operand): Tensor;
+  /**
+   * The product of the elements along `axis`, 1 over nothing.
+   */
+  prod(options?: ops.ProdOptions): Tensor;
+  /**
+   * Splits a joint projection into heads, normalizes queries and keys as `rmsNorm` does over each head, and turns them as `rope` does.
+   */
+  qkNormRope(options: ops.QkNormRopeOptions): { q: Tensor; k: Tensor; v: Tensor };
+  /**
+   * `1 / x`, elementwise.
+   */
+  reciprocal(): Tensor;
+  /**
+   * `max(x, 0)`; NaN stays NaN, elementwise.
+   */
+  relu(): Tensor;
+  /**
+   * `a − b · ⌊a / b⌋`, elementwise: the remainder with the sign of `b`, as Python's `%`; of an integer divided by 0 it is 0.
+   */
+  remainder(b: Operand): Tensor;
+  /**
+   * The elements of `x` in row-major order under another shape.
+   */
+  reshape(shape: readonly number[]): Tensor;
   /**
    * Root-mean-square normalization over the last axis:
    * `y = x / sqrt(mean(x²) + eps) · weight`.
    */
   rmsNorm(weight: Operand, options?: ops.RmsNormOptions): Tensor;
   /**
-   * `a - b`, elementwise.
+   * Rotary position embedding; component `j` of the first half of a head turns with component `j` of the second half: with `θ = position · base^(−2j/dim)`,
+   * `y[j] = x[j]·cos θ − x[j + dim/2]·sin θ`, `y[j + dim/2] = x[j + dim/2]·cos θ + x[j]·sin θ`.
+   */
+  rope(options?: ops.RopeOptions): Tensor;
+  /**
+   * The nearest whole number, halves to the even one, elementwise.
+   */
+  round(): Tensor;
+  /**
+   * `1 / √x`, elementwise.
+   */
+  rsqrt(): Tensor;
+  /**
+   * `x` with each update put where its index points; for the last axis `y[…, indices[…, i]] = updates[…, i]`.
+   */
+  scatter(indices: IndexOperand, updates: Operand, options?: ops.ScatterOptions): Tensor;
+  /**
+   * `x` with each update added where its index points; for the last axis `y[…, r] = x[…, r] + Σ updates[…, i]` over the `i` with `indices[…, i] = r`.
+   */
+  scatterAdd(indices: IndexOperand, updates: Operand, options?: ops.ScatterAddOptions): Tensor;
+  /**
+   * One step of gradient descent on all parameters, in place:
+   * `param ← param − lr · (grad · scale + weight_decay · param)`.
+   */
+  sgd(scale: IndexOperand, skip: IndexOperand, param: readonly Tensor[], grad: readonly IndexOperand[], options?: ops.SgdOptions): void;
+  /**
+   * One step of gradient descent with momentum on all parameters, in place. With `g = grad · scale + weight_decay · param`:
+   * `velocity ← momentum · velocity + g`, `param ← param − lr · velocity`, or with `nesterov` `param ← param − lr · (g + momentum · velocity)`.
+   */
+  sgdMomentum(scale: IndexOperand, skip: IndexOperand, param: readonly Tensor[], grad: readonly IndexOperand[], velocity: readonly Tensor[], options?: ops.SgdMomentumOptions): void;
+  /**
+   * `1 / (1 + e⁻ˣ)`, elementwise.
+   */
+  sigmoid(): Tensor;
+  /**
+   * −1, 0 or 1 by the sign of `x`, elementwise; NaN stays NaN.
+   */
+  sign(): Tensor;
+  /**
+   * `x / (1 + e⁻ˣ)`, also called swish, elementwise.
+   */
+  silu(): Tensor;
+  /**
+   * The sine of `x` in radians, elementwise.
+   */
+  sin(): Tensor;
+  /**
+   * `eˣ / Σ eˣ` along `axis` without overflow; a line of nothing but −∞ gives NaN.
+   */
+  softmax(options?: ops.SoftmaxOptions): Tensor;
+  /**
+   * The elements in order along `axis`, with their former positions: stable, NaN last in either direction.
+   */
+  sort(options?: ops.SortOptions): { values: Tensor; indices: Tensor };
+  /**
+   * `√x` (NaN below 0), elementwise.
+   */
+  sqrt(): Tensor;
+  /**
+   * `x²`, elementwise.
+   */
+  square(): Tensor;
+  /**
+   * `a − b`, elementwise.
    */
   sub(b: Operand): Tensor;
+  /**
+   * The sum of the elements along `axis`, 0 over nothing.
+   */
+  sum(options?: ops.SumOptions): Tensor;
+  /**
+   * Gated linear unit with SiLU: `y = silu(a) · b`, `a` the first and `b` the second half of the last axis of `x`, `silu(a) = a / (1 + e⁻ᵃ)`.
+   */
+  swiglu(): Tensor;
+  /**
+   * The slices of `x` along `axis` that `indices` names: `y[…, i…, …] = x[…, indices[i…], …]`.
+   */
+  take(indices: IndexOperand, options?: ops.TakeOptions): Tensor;
+  /**
+   * The element of `x` along `axis` that each index names; for the last axis `y[…, i] = x[…, indices[…, i]]`.
+   */
+  takeAlongAxis(indices: IndexOperand, options?: ops.TakeAlongAxisOptions): Tensor;
+  /**
+   * The hyperbolic tangent of `x`, elementwise.
+   */
+  tanh(): Tensor;
+  /**
+   * The `k` largest (or smallest) elements along `axis` in order, with their positions: ties by the lower position, NaN after all numbers.
+   */
+  topk(k: number, options?: ops.TopkOptions): { values: Tensor; indices: Tensor };
+  /**
+   * The lower triangle of matrices: `x[..., i, j]` where `j − i ≤ diagonal`, 0 elsewhere.
+   */
+  tril(options?: ops.TrilOptions): Tensor;
+  /**
+   * The upper triangle of matrices: `x[..., i, j]` where `j − i ≥ diagonal`, 0 elsewhere.
+   */
+  triu(options?: ops.TriuOptions): Tensor;
+  /**
+   * `x` without its fraction, elementwise.
+   */
+  trunc(): Tensor;
+  /**
+   * `a` where `condition` holds and `b` elsewhere, elementwise.
+   */
+  where(a: Operand, b: Operand): Tensor;
 }
 
 /** The functions behind the methods. */
 export const OP_METHODS = {
+  abs: ops.abs,
+  accumulate: ops.accumulate,
+  adamw: ops.adamw,
   add: ops.add,
+  all: ops.all,
+  any: ops.any,
+  argmax: ops.argmax,
+  argmin: ops.argmin,
+  attention: ops.attention,
+  bitwiseAnd: ops.bitwiseAnd,
+  bitwiseNot: ops.bitwiseNot,
+  bitwiseOr: ops.bitwiseOr,
+  bitwiseXor: ops.bitwiseXor,
+  broadcastTo: ops.broadcastTo,
+  ceil: ops.ceil,
+  clamp: ops.clamp,
   contiguous: ops.contiguous,
+  copy: ops.copy,
+  cos: ops.cos,
+  crossEntropy: ops.crossEntropy,
+  cumsum: ops.cumsum,
+  div: ops.div,
+  embedding: ops.embedding,
+  eq: ops.eq,
+  erf: ops.erf,
+  exp: ops.exp,
+  exp2: ops.exp2,
+  expm1: ops.expm1,
+  floor: ops.floor,
+  floorDivide: ops.floorDivide,
+  ge: ops.ge,
+  gelu: ops.gelu,
+  gt: ops.gt,
+  isfinite: ops.isfinite,
+  isinf: ops.isinf,
+  isnan: ops.isnan,
+  layerNorm: ops.layerNorm,
+  le: ops.le,
+  linearCrossEntropy: ops.linearCrossEntropy,
+  log: ops.log,
+  log1p: ops.log1p,
+  log2: ops.log2,
+  logSoftmax: ops.logSoftmax,
+  logicalAnd: ops.logicalAnd,
+  logicalNot: ops.logicalNot,
+  logicalOr: ops.logicalOr,
+  logicalXor: ops.logicalXor,
+  logsumexp: ops.logsumexp,
+  lt: ops.lt,
   matmul: ops.matmul,
+  max: ops.max,
+  maximum: ops.maximum,
+  mean: ops.mean,
+  min: ops.min,
+  minimum: ops.minimum,
   mul: ops.mul,
+  ne: ops.ne,
+  neg: ops.neg,
+  pad: ops.pad,
+  permute: ops.permute,
+  pow: ops.pow,
+  prod: ops.prod,
+  qkNormRope: ops.qkNormRope,
+  reciprocal: ops.reciprocal,
+  relu: ops.relu,
+  remainder: ops.remainder,
+  reshape: ops.reshape,
   rmsNorm: ops.rmsNorm,
+  rope: ops.rope,
+  round: ops.round,
+  rsqrt: ops.rsqrt,
+  scatter: ops.scatter,
+  scatterAdd: ops.scatterAdd,
+  sgd: ops.sgd,
+  sgdMomentum: ops.sgdMomentum,
+  sigmoid: ops.sigmoid,
+  sign: ops.sign,
+  silu: ops.silu,
+  sin: ops.sin,
+  softmax: ops.softmax,
+  sort: ops.sort,
+  sqrt: ops.sqrt,
+  square: ops.square,
   sub: ops.sub,
+  sum: ops.sum,
+  swiglu: ops.swiglu,
+  take: ops.take,
+  takeAlongAxis: ops.takeAlongAxis,
+  tanh: ops.tanh,
+  topk: ops.topk,
+  tril: ops.tril,
+  triu: ops.triu,
+  trunc: ops.trunc,
+  where: ops.where,
 };

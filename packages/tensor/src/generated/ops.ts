@@ -6,6 +6,53 @@ import type { Tensor } from "../tensor.js";
 import * as table from "./table.js";
 
 /**
+ * `|x|`; the least integer of a dtype has no opposite and stays, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all but bool; integers wrap.
+ */
+export function abs(x: Operand): Tensor {
+  return call1(table.absOp, [x], []);
+}
+
+/**
+ * Adds weighted tensors to others in place: `into ← into + weight · from`.
+ *
+ * Shapes: `weight` is a scalar; `into` and `from` are lists of equal shapes.
+ * Dtypes: floats, `weight` f32; an f32 `into` also takes a half-precision `from`.
+ */
+export function accumulate(weight: IndexOperand, into: readonly Tensor[], from: readonly IndexOperand[]): void {
+  call(table.accumulateOp, [weight, ...into, ...from], []);
+}
+
+/** Options of {@link adamw}. */
+export interface AdamwOptions {
+  /** Decay of the mean of the gradients. Default `0.9`. */
+  readonly beta1?: number | undefined;
+  /** Decay of the mean of their squares. Default `0.999`. */
+  readonly beta2?: number | undefined;
+  /** Added to the root of the mean square. Default `1e-8`. */
+  readonly eps?: number | undefined;
+  /** Share of a parameter, times `lr`, that a step takes away. Default `0`. */
+  readonly weightDecay?: number | undefined;
+}
+
+/**
+ * One step of Adam with decoupled weight decay on all parameters, in place. With `g = grad · scale` and `t = step` (from 1):
+ * `m ← β₁·m + (1 − β₁)·g`, `v ← β₂·v + (1 − β₂)·g²`,
+ * `param ← param − lr · (weight_decay · param + m̂ / (√v̂ + eps))` with `m̂ = m / (1 − β₁ᵗ)` and `v̂ = v / (1 − β₂ᵗ)`.
+ *
+ * Where `skip` is not 0 nothing changes, whatever the gradients hold.
+ *
+ * Shapes: the first four inputs are scalars; `param`, `grad`, `m` and `v` are lists of equal shapes.
+ * Dtypes: f32, f64; the scalars are f32.
+ *
+ * Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101
+ */
+export function adamw(lr: IndexOperand, step: IndexOperand, scale: IndexOperand, skip: IndexOperand, param: readonly Tensor[], grad: readonly IndexOperand[], m: readonly Tensor[], v: readonly Tensor[], { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0 }: AdamwOptions = {}): void {
+  call(table.adamwOp, [lr, step, scale, skip, ...param, ...grad, ...m, ...v], [beta1, beta2, eps, weightDecay]);
+}
+
+/**
  * `a + b`, elementwise.
  *
  * Shapes broadcast. Dtypes: all but bool, promoted to the common one; integers wrap.
@@ -14,10 +61,253 @@ export function add(a: Operand, b: Operand): Tensor {
   return call1(table.addOp, [a, b], []);
 }
 
+/** Options of {@link all}. */
+export interface AllOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * Whether no element along `axis` is 0, true over nothing.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes. Dtypes: all → bool.
+ */
+export function all(x: Operand, { axis, keepDims = false }: AllOptions = {}): Tensor {
+  return call1(table.allOp, [x], [axis, keepDims]);
+}
+
+/** Options of {@link any}. */
+export interface AnyOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * Whether an element along `axis` is not 0 (NaN is not), false over nothing.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes. Dtypes: all → bool.
+ */
+export function any(x: Operand, { axis, keepDims = false }: AnyOptions = {}): Tensor {
+  return call1(table.anyOp, [x], [axis, keepDims]);
+}
+
+/** Options of {@link arange}. */
+export interface ArangeOptions {
+  /** The dtype of the result. Default `"f32"`. */
+  readonly dtype?: DType | undefined;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * `start + i · step` for `i` of `[0, length)`.
+ *
+ * Computed in f64 and rounded once; in whole numbers for integer dtypes.
+ *
+ * Shapes: `y` is `[length]`. Dtypes: all but bool.
+ *
+ * @internal
+ */
+export function arange(start: number, step: number, length: number, { dtype = "f32", device }: ArangeOptions = {}): Tensor {
+  return call1(table.arangeOp, [], [start, step, length, dtype], device);
+}
+
+/** Options of {@link argmax}. */
+export interface ArgmaxOptions {
+  /** The axis to search; the flattened tensor when absent. */
+  readonly axis?: number | undefined;
+  /** Keeps the searched axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The position of the largest element along `axis`: the first of equals, and of the first NaN if there is one.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axis, which must not be empty. Dtypes: all → i32.
+ */
+export function argmax(x: Operand, { axis, keepDims = false }: ArgmaxOptions = {}): Tensor {
+  return call1(table.argmaxOp, [x], [axis, keepDims]);
+}
+
+/** Options of {@link argmin}. */
+export interface ArgminOptions {
+  /** The axis to search; the flattened tensor when absent. */
+  readonly axis?: number | undefined;
+  /** Keeps the searched axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The position of the smallest element along `axis`: the first of equals, and of the first NaN if there is one.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axis, which must not be empty. Dtypes: all → i32.
+ */
+export function argmin(x: Operand, { axis, keepDims = false }: ArgminOptions = {}): Tensor {
+  return call1(table.argminOp, [x], [axis, keepDims]);
+}
+
+/**
+ * Writes `value` over `target`.
+ *
+ * The two may share memory: `value` is as it was before.
+ *
+ * Shapes: `value` broadcasts to `target`. Dtypes: all, the same for both.
+ *
+ * @internal
+ */
+export function assign(target: Tensor, value: Operand): void {
+  call(table.assignOp, [target, value], []);
+}
+
+/** Options of {@link assignRows}. */
+export interface AssignRowsOptions {
+  /** The axis of `target` that is indexed. Default `0`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * Writes slices along `axis`: `target[…, indices[i…], …] = value[…, i…, …]`.
+ *
+ * Of several slices for one place the last stays. Negative indices count from the end; one out of range is an error and nothing is written. `target` and `value` may share memory.
+ *
+ * Shapes: `value` is `target.shape[:axis] + indices.shape + target.shape[axis+1:]`. Dtypes: all, `indices` i32.
+ *
+ * @internal
+ */
+export function assignRows(target: Tensor, indices: IndexOperand, value: Operand, { axis = 0 }: AssignRowsOptions = {}): void {
+  call(table.assignRowsOp, [target, indices, value], [axis]);
+}
+
+/** Options of {@link attention}. */
+export interface AttentionOptions {
+  readonly documents?: IndexOperand | null | undefined;
+  readonly kvLength?: IndexOperand | null | undefined;
+  /** A query sees its own position and those before it. Default `true`. */
+  readonly causal?: boolean | undefined;
+  /** Factor of the scores. Default `1 / sqrt(dim)`. */
+  readonly scale?: number | undefined;
+}
+
+/**
+ * Scaled dot-product attention: `y = softmax(scale · q kᵀ) v` over the keys that a query sees, without holding the scores.
+ *
+ * With `length = kv_length[b]` (all keys without it) query `i` stands at position `length − query_tokens + i`; keys from `length` on are ignored. `causal` hides the keys behind the query's position. With `documents` a query sees the keys whose number equals that of its own position. A query that sees no key gives 0. Query head `h` reads kv head `h / (query_heads / kv_heads)`.
+ *
+ * Shapes: `q` and `y` are `[batch, query_heads, query_tokens, dim]`, `k` and `v` are `[batch, kv_heads, kv_tokens, dim]`, `documents` is `[batch, kv_tokens]`, `kv_length` is `[batch]`.
+ * Dtypes: floats; half precision computes in f32 and rounds once. `documents` and `kv_length` are i32.
+ *
+ * Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; Dao et al., 2022, https://arxiv.org/abs/2205.14135; Ainslie et al., 2023, https://arxiv.org/abs/2305.13245
+ */
+export function attention(q: Operand, k: Operand, v: Operand, { documents, kvLength, causal = true, scale }: AttentionOptions = {}): Tensor {
+  return call1(table.attentionOp, [q, k, v, documents, kvLength], [causal, scale]);
+}
+
+/** Options of {@link attentionBackward}. */
+export interface AttentionBackwardOptions {
+  readonly documents?: IndexOperand | null | undefined;
+  readonly kvLength?: IndexOperand | null | undefined;
+  /** A query sees its own position and those before it. Default `true`. */
+  readonly causal?: boolean | undefined;
+  /** Factor of the scores. Default `1 / sqrt(dim)`. */
+  readonly scale?: number | undefined;
+}
+
+/**
+ * Gradient of `attention`. With `P = exp(scale · q kᵀ − lse)` where a key is seen and 0 elsewhere, and `S = P · (grad vᵀ − Σ_dim grad · y)`:
+ * `dq = scale · S k`, `dk = scale · Sᵀ q`, `dv = Pᵀ grad`, summed over the query heads of a kv head.
+ *
+ * @internal
+ */
+export function attentionBackward(grad: Operand, q: Operand, k: Operand, v: Operand, y: Operand, lse: Operand, { documents, kvLength, causal = true, scale }: AttentionBackwardOptions = {}): { dq: Tensor; dk: Tensor; dv: Tensor } {
+  const results = call(table.attentionBackwardOp, [grad, q, k, v, y, lse, documents, kvLength], [causal, scale]);
+  return { dq: results[0]!, dk: results[1]!, dv: results[2]! };
+}
+
+/** Options of {@link bernoulli}. */
+export interface BernoulliOptions {
+  /** The probability of `true`. Default `0.5`. */
+  readonly p?: number | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * `true` with probability `p`, each element by itself: `u < p` with `u` of 24 random bits.
+ *
+ * Shapes: `y` is `shape`. Dtypes: `y` is bool.
+ */
+export function bernoulli(shape: readonly number[], { p = 0.5, seed, counter, device }: BernoulliOptions): Tensor {
+  return call1(table.bernoulliOp, [], [shape, p, seed, counter], device);
+}
+
+/**
+ * `a and b` of each bit, elementwise.
+ *
+ * Shapes broadcast. Dtypes: integers and bool, promoted to the common one.
+ */
+export function bitwiseAnd(a: Operand, b: Operand): Tensor {
+  return call1(table.bitwiseAndOp, [a, b], []);
+}
+
+/**
+ * Every bit of `x` turned over (`−x − 1` for signed integers, `not x` for bool), elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: integers and bool.
+ */
+export function bitwiseNot(x: Operand): Tensor {
+  return call1(table.bitwiseNotOp, [x], []);
+}
+
+/**
+ * `a or b` of each bit, elementwise.
+ *
+ * Shapes broadcast. Dtypes: integers and bool, promoted to the common one.
+ */
+export function bitwiseOr(a: Operand, b: Operand): Tensor {
+  return call1(table.bitwiseOrOp, [a, b], []);
+}
+
+/**
+ * `a xor b` of each bit, elementwise.
+ *
+ * Shapes broadcast. Dtypes: integers and bool, promoted to the common one.
+ */
+export function bitwiseXor(a: Operand, b: Operand): Tensor {
+  return call1(table.bitwiseXorOp, [a, b], []);
+}
+
+/**
+ * A view of `x` in which new axes and axes of size 1 repeat.
+ *
+ * Shapes: the last axes of `shape` are those of `x`, or anything where `x` has size 1; -1 keeps an axis of `x`. Dtypes: all.
+ */
+export function broadcastTo(x: Operand, shape: readonly number[]): Tensor {
+  return call1(table.broadcastToOp, [x], [shape]);
+}
+
+/**
+ * Writes the keys or values of new tokens into a cache: `cache[b, h, position[b] + t, d] = x[b, h, t, d]`.
+ *
+ * A position below 0 or past what the capacity leaves is an error and nothing is written.
+ *
+ * Shapes: `cache` is `[B, H, C, D]`, `x` is `[B, H, T, D]`, `position` is `[B]`. Dtypes: all, `position` i32.
+ */
+export function cacheWrite(cache: Tensor, x: Operand, position: IndexOperand): void {
+  call(table.cacheWriteOp, [cache, x, position], []);
+}
+
 /**
  * `x` in another dtype.
  *
- * Floats round to nearest even; a float becomes an integer by dropping its fraction, saturating at the ends, NaN as 0; an integer that does not fit wraps; everything but 0 becomes `true`.
+ * Every number rounds once to the nearest float, ties to even; a float becomes an integer by dropping its fraction, saturating at the ends, NaN as 0; an integer that does not fit wraps; everything but 0 becomes `true`.
  *
  * Shapes: `x` and `y` are `[...]`. Dtypes: all.
  *
@@ -28,12 +318,578 @@ export function cast(x: Operand, dtype: DType): Tensor {
 }
 
 /**
- * A row-major copy of `x`.
+ * The least whole number that is not below `x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats.
+ */
+export function ceil(x: Operand): Tensor {
+  return call1(table.ceilOp, [x], []);
+}
+
+/** Options of {@link clamp}. */
+export interface ClampOptions {
+  /** The least value of the result. */
+  readonly min?: number | undefined;
+  /** The greatest value of the result. */
+  readonly max?: number | undefined;
+}
+
+/**
+ * `x` kept between `min` and `max`: `min(max(x, min), max)`, elementwise; NaN stays NaN.
+ *
+ * At least one bound is given, neither is NaN. Integers keep to the whole numbers between the bounds.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all but bool.
+ */
+export function clamp(x: Operand, { min, max }: ClampOptions = {}): Tensor {
+  return call1(table.clampOp, [x], [min, max]);
+}
+
+/** Options of {@link concat}. */
+export interface ConcatOptions {
+  /** The axis along which they are joined. Default `0`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * The tensors one after another along `axis`.
+ *
+ * Shapes: all equal except along `axis`, where the sizes add up. Dtypes: all, promoted to the common one.
+ */
+export function concat(tensors: readonly Operand[], { axis = 0 }: ConcatOptions = {}): Tensor {
+  return call1(table.concatOp, [...tensors], [axis]);
+}
+
+/**
+ * `x` in row-major order: a view if it lies so already, else a copy.
  *
  * Shapes: `x` and `y` are `[...]`. Dtypes: all.
  */
 export function contiguous(x: Operand): Tensor {
   return call1(table.contiguousOp, [x], []);
+}
+
+/**
+ * A row-major copy of `x` in memory of its own.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all.
+ */
+export function copy(x: Operand): Tensor {
+  return call1(table.copyOp, [x], []);
+}
+
+/**
+ * The cosine of `x` in radians, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function cos(x: Operand): Tensor {
+  return call1(table.cosOp, [x], []);
+}
+
+/** Options of {@link crossEntropy}. */
+export interface CrossEntropyOptions {
+  /** Target of positions that do not count. Default `-100`. */
+  readonly ignoreIndex?: number | undefined;
+  /** Factor of the squared log-partition that is added to the loss. Default `0`. */
+  readonly zLoss?: number | undefined;
+  /** `"valid"` sums over the positions that count; `"corenet"` also adds the constant `z_loss · (ln V)²`, which has no gradient, for each ignored position. Default `"valid"`. */
+  readonly zLossMode?: "valid" | "corenet" | undefined;
+  /** Share of the target's weight that is spread over all classes. Default `0`. */
+  readonly labelSmoothing?: number | undefined;
+}
+
+/**
+ * Cross-entropy of class scores with the log-partition penalty, summed over the targets that count:
+ * `ce = Σ (lse − (1 − ε) · logits[target] − ε · mean(logits))`, `z = z_loss · Σ lse²`, `loss = ce + z`,
+ * with `lse = ln Σ exp(logits)` and `ε = label_smoothing`.
+ *
+ * The results are sums: divide by the number of targets that count. A target that is neither `ignore_index` nor one of `0 … V - 1` is an error.
+ *
+ * Shapes: `logits` is `[..., V]`, `targets` is `[...]`, `loss`, `ce` and `z` are scalars.
+ * Dtypes: floats, `targets` i32; the results are f32 (f64 for f64).
+ *
+ * Label smoothing: Szegedy et al., 2016, https://arxiv.org/abs/1512.00567; z-loss: Chowdhery et al., 2022, https://arxiv.org/abs/2204.02311
+ */
+export function crossEntropy(logits: Operand, targets: IndexOperand, { ignoreIndex = -100, zLoss = 0, zLossMode = "valid", labelSmoothing = 0 }: CrossEntropyOptions = {}): { loss: Tensor; ce: Tensor; z: Tensor } {
+  const results = call(table.crossEntropyOp, [logits, targets], [ignoreIndex, zLoss, zLossMode, labelSmoothing]);
+  return { loss: results[0]!, ce: results[1]!, z: results[2]! };
+}
+
+/** Options of {@link crossEntropyBackward}. */
+export interface CrossEntropyBackwardOptions {
+  /** Target of positions that do not count. Default `-100`. */
+  readonly ignoreIndex?: number | undefined;
+  /** Factor of the squared log-partition that is added to the loss. Default `0`. */
+  readonly zLoss?: number | undefined;
+  /** `"valid"` sums over the positions that count; `"corenet"` also adds the constant `z_loss · (ln V)²`, which has no gradient, for each ignored position. Default `"valid"`. */
+  readonly zLossMode?: "valid" | "corenet" | undefined;
+  /** Share of the target's weight that is spread over all classes. Default `0`. */
+  readonly labelSmoothing?: number | undefined;
+}
+
+/**
+ * Gradient of `cross_entropy` for the cotangent `grad` of `loss`:
+ * `dlogits = grad · (softmax(logits) · (1 + 2 · z_loss · lse) − (1 − ε) · onehot(target) − ε / V)`, 0 in ignored rows.
+ *
+ * @internal
+ */
+export function crossEntropyBackward(grad: Operand, logits: Operand, targets: IndexOperand, lse: Operand, { ignoreIndex = -100, zLoss = 0, zLossMode = "valid", labelSmoothing = 0 }: CrossEntropyBackwardOptions = {}): Tensor {
+  return call1(table.crossEntropyBackwardOp, [grad, logits, targets, lse], [ignoreIndex, zLoss, zLossMode, labelSmoothing]);
+}
+
+/** Options of {@link cumsum}. */
+export interface CumsumOptions {
+  /** The axis to sum along. Default `-1`. */
+  readonly axis?: number | undefined;
+  /** Whether to sum from the end. Default `false`. */
+  readonly reverse?: boolean | undefined;
+}
+
+/**
+ * Running sums along `axis`: `y[i] = x[0] + … + x[i]`, or `x[i] + … + x[n−1]` in reverse.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all; floats keep theirs (half precision is added in f32), integers and bool give i64.
+ */
+export function cumsum(x: Operand, { axis = -1, reverse = false }: CumsumOptions = {}): Tensor {
+  return call1(table.cumsumOp, [x], [axis, reverse]);
+}
+
+/**
+ * `a / b`, elementwise.
+ *
+ * Shapes broadcast. Dtypes: floats, promoted to the common one; integers and bool become f32.
+ */
+export function div(a: Operand, b: Operand): Tensor {
+  return call1(table.divOp, [a, b], []);
+}
+
+/** Options of {@link dropout}. */
+export interface DropoutOptions {
+  /** The probability that an element is dropped. Default `0.5`. */
+  readonly p?: number | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+}
+
+/**
+ * `x` with elements set to 0 with probability `p`, each by itself, and the others divided by `1 − p`.
+ *
+ * Element `i` is dropped where the 24 bits of its random word are below `p`; no mask is stored.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats.
+ *
+ * Srivastava et al., 2014, “Dropout: a simple way to prevent neural networks from overfitting”.
+ */
+export function dropout(x: Operand, { p = 0.5, seed, counter }: DropoutOptions): Tensor {
+  return call1(table.dropoutOp, [x], [p, seed, counter]);
+}
+
+/** Options of {@link dropoutBackward}. */
+export interface DropoutBackwardOptions {
+  /** The probability that an element was dropped. Default `0.5`. */
+  readonly p?: number | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+}
+
+/**
+ * Gradient of `dropout`: `grad` under the same mask, which is drawn again, divided by `1 − p`.
+ *
+ * Shapes: `grad` and `dx` are `[...]`. Dtypes: floats.
+ *
+ * @internal
+ */
+export function dropoutBackward(grad: Operand, { p = 0.5, seed, counter }: DropoutBackwardOptions): Tensor {
+  return call1(table.dropoutBackwardOp, [grad], [p, seed, counter]);
+}
+
+/** Options of {@link embedding}. */
+export interface EmbeddingOptions {
+  /** An id whose row gets no gradient; its values are looked up like those of any other. */
+  readonly paddingIndex?: number | undefined;
+}
+
+/**
+ * Rows of a table by their number: `y[…, :] = weight[ids[…], :]`.
+ *
+ * Shapes: `weight` is `[rows, dim]`, `ids` is `[...]`, `y` is `[..., dim]`.
+ * Dtypes: floats, `ids` i32. An id outside `0 … rows - 1` is an error.
+ */
+export function embedding(weight: Operand, ids: IndexOperand, { paddingIndex }: EmbeddingOptions = {}): Tensor {
+  return call1(table.embeddingOp, [weight, ids], [paddingIndex]);
+}
+
+/** Options of {@link embeddingBackward}. */
+export interface EmbeddingBackwardOptions {
+  /** Rows of the table. */
+  readonly rows: number;
+  /** An id whose row gets no gradient; its values are looked up like those of any other. */
+  readonly paddingIndex?: number | undefined;
+  /** Dtype of the result: that of `grad`, or `"f32"` for a half-precision `grad`. */
+  readonly outDtype?: DType | undefined;
+}
+
+/**
+ * Gradient of `embedding`: `dweight[r, :] = Σ_{ids[…] = r} grad[…, :]`, 0 in the row `padding_index`.
+ *
+ * Each row is summed in the order of `ids`, in f32 (f64 for f64), and rounded once.
+ *
+ * @internal
+ */
+export function embeddingBackward(grad: Operand, ids: IndexOperand, { rows, paddingIndex, outDtype }: EmbeddingBackwardOptions): Tensor {
+  return call1(table.embeddingBackwardOp, [grad, ids], [rows, paddingIndex, outDtype]);
+}
+
+/**
+ * Whether `a = b`, elementwise; false where either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all, promoted to the common one → bool.
+ */
+export function eq(a: Operand, b: Operand): Tensor {
+  return call1(table.eqOp, [a, b], []);
+}
+
+/**
+ * The error function `2/√π · ∫₀ˣ e^(−t²) dt`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function erf(x: Operand): Tensor {
+  return call1(table.erfOp, [x], []);
+}
+
+/**
+ * `eˣ`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function exp(x: Operand): Tensor {
+  return call1(table.expOp, [x], []);
+}
+
+/**
+ * `2ˣ`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function exp2(x: Operand): Tensor {
+  return call1(table.exp2Op, [x], []);
+}
+
+/**
+ * `eˣ − 1`, accurate near 0, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function expm1(x: Operand): Tensor {
+  return call1(table.expm1Op, [x], []);
+}
+
+/**
+ * The greatest whole number that is not above `x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats.
+ */
+export function floor(x: Operand): Tensor {
+  return call1(table.floorOp, [x], []);
+}
+
+/**
+ * `⌊a / b⌋`, elementwise, as Python's `//`; an integer divided by 0 gives 0.
+ *
+ * Shapes broadcast. Dtypes: all but bool, promoted to the common one; integers wrap.
+ */
+export function floorDivide(a: Operand, b: Operand): Tensor {
+  return call1(table.floorDivideOp, [a, b], []);
+}
+
+/** Options of {@link full}. */
+export interface FullOptions {
+  /** The dtype of the result. Default `"f32"`. */
+  readonly dtype?: DType | undefined;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * A tensor in which every element is `value`.
+ *
+ * Shapes: `y` is `shape`. Dtypes: all; integers and bool take only values that they hold exactly.
+ */
+export function full(shape: readonly number[], value: number, { dtype = "f32", device }: FullOptions = {}): Tensor {
+  return call1(table.fullOp, [], [shape, value, dtype], device);
+}
+
+/**
+ * Whether `a ≥ b`, elementwise; false where either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all, promoted to the common one → bool.
+ */
+export function ge(a: Operand, b: Operand): Tensor {
+  return call1(table.geOp, [a, b], []);
+}
+
+/** Options of {@link gelu}. */
+export interface GeluOptions {
+  /** The formula for `Φ`. Default `"none"`. */
+  readonly approximate?: "none" | "tanh" | undefined;
+}
+
+/**
+ * The Gaussian error linear unit `x · Φ(x)` with `Φ(x) = (1 + erf(x / √2)) / 2`, elementwise; `"tanh"` takes `Φ(x) ≈ (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2`.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ *
+ * Hendrycks and Gimpel, 2016, https://arxiv.org/abs/1606.08415
+ */
+export function gelu(x: Operand, { approximate = "none" }: GeluOptions = {}): Tensor {
+  return call1(table.geluOp, [x], [approximate]);
+}
+
+/**
+ * The Euclidean norm of all elements of all tensors: `norm = √(Σ x²)`, summed in f64.
+ *
+ * Shapes: any; `norm` is a scalar. Dtypes: floats, one for all tensors; `norm` is f32.
+ */
+export function globalNorm(tensors: readonly IndexOperand[]): Tensor {
+  return call1(table.globalNormOp, [...tensors], []);
+}
+
+/**
+ * Whether `a > b`, elementwise; false where either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all, promoted to the common one → bool.
+ */
+export function gt(a: Operand, b: Operand): Tensor {
+  return call1(table.gtOp, [a, b], []);
+}
+
+/**
+ * Whether `x` is neither NaN nor an infinity, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats → bool.
+ */
+export function isfinite(x: Operand): Tensor {
+  return call1(table.isfiniteOp, [x], []);
+}
+
+/**
+ * Whether `x` is an infinity, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats → bool.
+ */
+export function isinf(x: Operand): Tensor {
+  return call1(table.isinfOp, [x], []);
+}
+
+/**
+ * Whether `x` is NaN, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats → bool.
+ */
+export function isnan(x: Operand): Tensor {
+  return call1(table.isnanOp, [x], []);
+}
+
+/** Options of {@link layerNorm}. */
+export interface LayerNormOptions {
+  readonly weight?: Operand | null | undefined;
+  readonly bias?: Operand | null | undefined;
+  /** Added to the variance. Default `1e-5`. */
+  readonly eps?: number | undefined;
+}
+
+/**
+ * Layer normalization over the last axis:
+ * `y = (x − mean(x)) / sqrt(variance(x) + eps) · weight + bias`, with the variance of the population.
+ *
+ * A missing weight counts as 1, a missing bias as 0.
+ *
+ * Shapes: `x` is `[..., dim]`, `weight` and `bias` are `[dim]`, `y` is `[..., dim]`.
+ * Dtypes: floats; a half-precision `x` also takes f32 weight and bias. Computed in f32 (f64 for f64) and rounded once.
+ *
+ * Ba, Kiros and Hinton, 2016, https://arxiv.org/abs/1607.06450
+ */
+export function layerNorm(x: Operand, { weight, bias, eps = 1e-5 }: LayerNormOptions = {}): Tensor {
+  return call1(table.layerNormOp, [x, weight, bias], [eps]);
+}
+
+/** Options of {@link layerNormBackward}. */
+export interface LayerNormBackwardOptions {
+  readonly weight?: Operand | null | undefined;
+}
+
+/**
+ * Gradient of `layer_norm`. With `x̂ = (x − mean) · rstd` and `g = grad · weight`:
+ * `dx = rstd · (g − mean(g) − x̂ · mean(g · x̂))`, `dweight = Σ_rows grad · x̂`, `dbias = Σ_rows grad`.
+ *
+ * `dweight` and `dbias` have the dtype of `weight`, that of `x` without one.
+ *
+ * @internal
+ */
+export function layerNormBackward(grad: Operand, x: Operand, mean: Operand, rstd: Operand, { weight }: LayerNormBackwardOptions = {}): { dx: Tensor; dweight: Tensor; dbias: Tensor } {
+  const results = call(table.layerNormBackwardOp, [grad, x, weight, mean, rstd], []);
+  return { dx: results[0]!, dweight: results[1]!, dbias: results[2]! };
+}
+
+/**
+ * Whether `a ≤ b`, elementwise; false where either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all, promoted to the common one → bool.
+ */
+export function le(a: Operand, b: Operand): Tensor {
+  return call1(table.leOp, [a, b], []);
+}
+
+/** Options of {@link linearCrossEntropy}. */
+export interface LinearCrossEntropyOptions {
+  /** Target of positions that do not count. Default `-100`. */
+  readonly ignoreIndex?: number | undefined;
+  /** Factor of the squared log-partition that is added to the loss. Default `0`. */
+  readonly zLoss?: number | undefined;
+  /** `"valid"` sums over the positions that count; `"corenet"` also adds the constant `z_loss · (ln V)²`, which has no gradient, for each ignored position. Default `"valid"`. */
+  readonly zLossMode?: "valid" | "corenet" | undefined;
+  /** Share of the target's weight that is spread over all classes. Default `0`. */
+  readonly labelSmoothing?: number | undefined;
+}
+
+/**
+ * `cross_entropy(hidden · weightᵀ, targets)` that never holds all logits.
+ *
+ * The results are sums over the targets that count. The logits stay in f32 (f64 for f64). When a gradient is wanted it is computed in the same pass, for the cotangent 1 of `loss`.
+ *
+ * Shapes: `hidden` is `[N, dim]`, `weight` is `[V, dim]`, `targets` is `[N]`, the losses are scalars.
+ * Dtypes: floats, `targets` i32; losses and `dweight` are f32 (f64 for f64).
+ *
+ * Wijmans et al., 2024, https://arxiv.org/abs/2411.09009 (the idea of not storing logits)
+ */
+export function linearCrossEntropy(hidden: Operand, weight: Operand, targets: IndexOperand, { ignoreIndex = -100, zLoss = 0, zLossMode = "valid", labelSmoothing = 0 }: LinearCrossEntropyOptions = {}): { loss: Tensor; ce: Tensor; z: Tensor } {
+  const results = call(table.linearCrossEntropyOp, [hidden, weight, targets], [ignoreIndex, zLoss, zLossMode, labelSmoothing]);
+  return { loss: results[0]!, ce: results[1]!, z: results[2]! };
+}
+
+/**
+ * The natural logarithm `ln x` (NaN below 0), elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function log(x: Operand): Tensor {
+  return call1(table.logOp, [x], []);
+}
+
+/**
+ * `ln(1 + x)`, accurate near 0, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function log1p(x: Operand): Tensor {
+  return call1(table.log1pOp, [x], []);
+}
+
+/**
+ * The logarithm `log₂ x` (NaN below 0), elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function log2(x: Operand): Tensor {
+  return call1(table.log2Op, [x], []);
+}
+
+/** Options of {@link logSoftmax}. */
+export interface LogSoftmaxOptions {
+  /** The axis whose elements are normalized together. Default `-1`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * `x − ln Σ eˣ` along `axis` without overflow; a line of nothing but −∞ gives NaN.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function logSoftmax(x: Operand, { axis = -1 }: LogSoftmaxOptions = {}): Tensor {
+  return call1(table.logSoftmaxOp, [x], [axis]);
+}
+
+/** Options of {@link logSoftmaxBackward}. */
+export interface LogSoftmaxBackwardOptions {
+  /** The axis whose elements are normalized together. Default `-1`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * Gradient of `log_softmax`: `dx = grad − e^y · Σ grad`, the sum along `axis`.
+ *
+ * @internal
+ */
+export function logSoftmaxBackward(grad: Operand, y: Operand, { axis = -1 }: LogSoftmaxBackwardOptions = {}): Tensor {
+  return call1(table.logSoftmaxBackwardOp, [grad, y], [axis]);
+}
+
+/**
+ * `a and b`, elementwise.
+ *
+ * Shapes broadcast. Dtypes: bool.
+ */
+export function logicalAnd(a: Operand, b: Operand): Tensor {
+  return call1(table.logicalAndOp, [a, b], []);
+}
+
+/**
+ * `not x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: bool.
+ */
+export function logicalNot(x: Operand): Tensor {
+  return call1(table.logicalNotOp, [x], []);
+}
+
+/**
+ * `a or b`, elementwise.
+ *
+ * Shapes broadcast. Dtypes: bool.
+ */
+export function logicalOr(a: Operand, b: Operand): Tensor {
+  return call1(table.logicalOrOp, [a, b], []);
+}
+
+/**
+ * Whether `a` and `b` differ, elementwise.
+ *
+ * Shapes broadcast. Dtypes: bool.
+ */
+export function logicalXor(a: Operand, b: Operand): Tensor {
+  return call1(table.logicalXorOp, [a, b], []);
+}
+
+/** Options of {@link logsumexp}. */
+export interface LogsumexpOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * `ln Σ eˣ` along `axis` without overflow, −∞ over nothing.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes. Dtypes: floats; integers and bool become f32.
+ */
+export function logsumexp(x: Operand, { axis, keepDims = false }: LogsumexpOptions = {}): Tensor {
+  return call1(table.logsumexpOp, [x], [axis, keepDims]);
+}
+
+/**
+ * Whether `a < b`, elementwise; false where either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all, promoted to the common one → bool.
+ */
+export function lt(a: Operand, b: Operand): Tensor {
+  return call1(table.ltOp, [a, b], []);
 }
 
 /** Options of {@link matmul}. */
@@ -52,6 +908,75 @@ export function matmul(a: Operand, b: Operand, { outDtype }: MatmulOptions = {})
   return call1(table.matmulOp, [a, b], [outDtype]);
 }
 
+/** Options of {@link max}. */
+export interface MaxOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The largest element along `axis`; NaN if any is NaN.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes, which must not be empty. Dtypes: all.
+ */
+export function max(x: Operand, { axis, keepDims = false }: MaxOptions = {}): Tensor {
+  return call1(table.maxOp, [x], [axis, keepDims]);
+}
+
+/**
+ * The larger of `a` and `b`, elementwise; NaN if either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all but bool, promoted to the common one; integers wrap.
+ */
+export function maximum(a: Operand, b: Operand): Tensor {
+  return call1(table.maximumOp, [a, b], []);
+}
+
+/** Options of {@link mean}. */
+export interface MeanOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The arithmetic mean of the elements along `axis`, NaN over nothing.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes. Dtypes: floats; integers and bool become f32.
+ */
+export function mean(x: Operand, { axis, keepDims = false }: MeanOptions = {}): Tensor {
+  return call1(table.meanOp, [x], [axis, keepDims]);
+}
+
+/** Options of {@link min}. */
+export interface MinOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The smallest element along `axis`; NaN if any is NaN.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes, which must not be empty. Dtypes: all.
+ */
+export function min(x: Operand, { axis, keepDims = false }: MinOptions = {}): Tensor {
+  return call1(table.minOp, [x], [axis, keepDims]);
+}
+
+/**
+ * The smaller of `a` and `b`, elementwise; NaN if either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all but bool, promoted to the common one; integers wrap.
+ */
+export function minimum(a: Operand, b: Operand): Tensor {
+  return call1(table.minimumOp, [a, b], []);
+}
+
 /**
  * `a · b`, elementwise.
  *
@@ -59,6 +984,259 @@ export function matmul(a: Operand, b: Operand, { outDtype }: MatmulOptions = {})
  */
 export function mul(a: Operand, b: Operand): Tensor {
   return call1(table.mulOp, [a, b], []);
+}
+
+/** Options of {@link multinomial}. */
+export interface MultinomialOptions {
+  /** Whether a position may be drawn again. Default `false`. */
+  readonly replacement?: boolean | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+}
+
+/**
+ * Positions drawn with the given probabilities, which need not sum to 1.
+ *
+ * With replacement draw `d` is the first position whose running sum exceeds `u · Σ`, `u` of 24 random bits. Without it the draws are the positions of the smallest `−ln(u) / p`, smallest first, `u` of 32 random bits for each position: an exponential race. Rows hold finite values that are not negative, and without replacement at least `count` positive ones; else the result is an error.
+ *
+ * Shapes: `probabilities` is `[..., n]`, `y` is `[..., count]`. Dtypes: floats; `y` is i32.
+ *
+ * Efraimidis and Spirakis, 2006, “Weighted random sampling with a reservoir”.
+ */
+export function multinomial(probabilities: IndexOperand, count: number, { replacement = false, seed, counter }: MultinomialOptions): Tensor {
+  return call1(table.multinomialOp, [probabilities], [count, replacement, seed, counter]);
+}
+
+/**
+ * Whether `a ≠ b`, elementwise; true where either is NaN.
+ *
+ * Shapes broadcast. Dtypes: all, promoted to the common one → bool.
+ */
+export function ne(a: Operand, b: Operand): Tensor {
+  return call1(table.neOp, [a, b], []);
+}
+
+/**
+ * `−x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all but bool; integers wrap.
+ */
+export function neg(x: Operand): Tensor {
+  return call1(table.negOp, [x], []);
+}
+
+/** Options of {@link normal}. */
+export interface NormalOptions {
+  /** The mean. Default `0`. */
+  readonly mean?: number | undefined;
+  /** The standard deviation. Default `1`. */
+  readonly std?: number | undefined;
+  /** The dtype of the result, a float. Default `"f32"`. */
+  readonly dtype?: DType | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * Random numbers of the normal distribution.
+ *
+ * Two words make two of them by the Box–Muller transform: with `u = (k + 1) / 2²⁴` and `v` of 24 bits each, `z = √(−2 ln u) · (cos 2πv, sin 2πv)`, in f32 whatever the dtype; then `mean + std · z`.
+ *
+ * Shapes: `y` is `shape`. Dtypes: floats.
+ *
+ * Box and Muller, 1958, “A note on the generation of random normal deviates”.
+ */
+export function normal(shape: readonly number[], { mean = 0, std = 1, dtype = "f32", seed, counter, device }: NormalOptions): Tensor {
+  return call1(table.normalOp, [], [shape, mean, std, dtype, seed, counter], device);
+}
+
+/** Options of {@link pad}. */
+export interface PadOptions {
+  /** What the new elements are. Default `0`. */
+  readonly value?: number | undefined;
+}
+
+/**
+ * `x` with elements of one value before and after each axis.
+ *
+ * Shapes: axis `i` of `y` has `pads[2i] + x.shape[i] + pads[2i + 1]` elements. Dtypes: all.
+ */
+export function pad(x: Operand, pads: readonly number[], { value = 0 }: PadOptions = {}): Tensor {
+  return call1(table.padOp, [x], [pads, value]);
+}
+
+/** Options of {@link permutation}. */
+export interface PermutationOptions {
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * The whole numbers of `[0, n)` in random order: sorted by one random word each, equal words by number.
+ *
+ * Shapes: `y` is `[n]`. Dtypes: `y` is i32.
+ */
+export function permutation(n: number, { seed, counter, device }: PermutationOptions): Tensor {
+  return call1(table.permutationOp, [], [n, seed, counter], device);
+}
+
+/**
+ * A view of `x` with its axes in another order: axis `i` of `y` is axis `axes[i]` of `x`.
+ *
+ * Shapes: `x` is `[...]`, `axes` names each of its axes once, negative ones from the end. Dtypes: all.
+ */
+export function permute(x: Operand, axes: readonly number[]): Tensor {
+  return call1(table.permuteOp, [x], [axes]);
+}
+
+/**
+ * `aᵇ`, elementwise; an integer to a negative power is `1 / a^|b|` without its fraction (0 for `a = 0`).
+ *
+ * Shapes broadcast. Dtypes: all but bool, promoted to the common one; integers wrap.
+ */
+export function pow(a: Operand, b: Operand): Tensor {
+  return call1(table.powOp, [a, b], []);
+}
+
+/** Options of {@link prod}. */
+export interface ProdOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The product of the elements along `axis`, 1 over nothing.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes. Dtypes: all; floats keep theirs, integers and bool give i64, which wraps.
+ */
+export function prod(x: Operand, { axis, keepDims = false }: ProdOptions = {}): Tensor {
+  return call1(table.prodOp, [x], [axis, keepDims]);
+}
+
+/** Options of {@link qkNormRope}. */
+export interface QkNormRopeOptions {
+  readonly qWeight?: Operand | null | undefined;
+  readonly kWeight?: Operand | null | undefined;
+  readonly offset?: IndexOperand | null | undefined;
+  /** Query heads at the front of each row of qkv. */
+  readonly queryHeads: number;
+  /** Key heads behind them, and as many value heads at the end. */
+  readonly kvHeads: number;
+  /** Added to the mean square. Default `1e-6`. */
+  readonly eps?: number | undefined;
+  /** The wavelength of component j is 2π · base^(2j/dim). Default `10000`. */
+  readonly base?: number | undefined;
+}
+
+/**
+ * Splits a joint projection into heads, normalizes queries and keys as `rmsNorm` does over each head, and turns them as `rope` does.
+ *
+ * A row of `qkv` holds all query heads, then all key heads, then all value heads. The normalized value is rounded to the dtype of `qkv` before it meets the weight; the rest is computed in f32 (f64 for f64) and rounded once. Without a weight that part is not normalized. Token `t` stands at `offset[b] + t`.
+ *
+ * Shapes: `qkv` is `[batch, tokens, (query_heads + 2·kv_heads)·dim]`, weights are `[dim]`, `offset` is `[batch]`; `q` is `[batch, query_heads, tokens, dim]`, `k` and `v` are `[batch, kv_heads, tokens, dim]`.
+ * Dtypes: floats; half precision also takes f32 weights; `offset` is i32.
+ *
+ * Mehta et al., 2024, https://arxiv.org/abs/2404.14619
+ */
+export function qkNormRope(qkv: Operand, { qWeight, kWeight, offset, queryHeads, kvHeads, eps = 1e-6, base = 10000 }: QkNormRopeOptions): { q: Tensor; k: Tensor; v: Tensor } {
+  const results = call(table.qkNormRopeOp, [qkv, qWeight, kWeight, offset], [queryHeads, kvHeads, eps, base]);
+  return { q: results[0]!, k: results[1]!, v: results[2]! };
+}
+
+/** Options of {@link qkNormRopeBackward}. */
+export interface QkNormRopeBackwardOptions {
+  readonly qWeight?: Operand | null | undefined;
+  readonly kWeight?: Operand | null | undefined;
+  readonly offset?: IndexOperand | null | undefined;
+  /** Query heads at the front of each row of qkv. */
+  readonly queryHeads: number;
+  /** Key heads behind them, and as many value heads at the end. */
+  readonly kvHeads: number;
+  /** Added to the mean square. Default `1e-6`. */
+  readonly eps?: number | undefined;
+  /** The wavelength of component j is 2π · base^(2j/dim). Default `10000`. */
+  readonly base?: number | undefined;
+}
+
+/**
+ * Gradient of `qk_norm_rope`: `dq` and `dk` are turned back by `−θ`, then go through the gradient of `rms_norm` with the saved `rstd`; `dv` is moved to its place.
+ *
+ * Without a weight its gradient is 0, in the dtype of `qkv`.
+ *
+ * @internal
+ */
+export function qkNormRopeBackward(dq: Operand, dk: Operand, dv: Operand, qkv: Operand, qRstd: Operand, kRstd: Operand, { qWeight, kWeight, offset, queryHeads, kvHeads, eps = 1e-6, base = 10000 }: QkNormRopeBackwardOptions): { dqkv: Tensor; dqWeight: Tensor; dkWeight: Tensor } {
+  const results = call(table.qkNormRopeBackwardOp, [dq, dk, dv, qkv, qWeight, kWeight, offset, qRstd, kRstd], [queryHeads, kvHeads, eps, base]);
+  return { dqkv: results[0]!, dqWeight: results[1]!, dkWeight: results[2]! };
+}
+
+/** Options of {@link randint}. */
+export interface RandintOptions {
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * Random whole numbers of `[low, high)`: `low + ⌊w · (high − low) / 2³²⌋` with a word `w` of 32 random bits. No value is likelier than another by more than `2⁻³²`.
+ *
+ * Shapes: `y` is `shape`. Dtypes: `y` is i32.
+ */
+export function randint(shape: readonly number[], low: number, high: number, { seed, counter, device }: RandintOptions): Tensor {
+  return call1(table.randintOp, [], [shape, low, high, seed, counter], device);
+}
+
+/**
+ * `1 / x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function reciprocal(x: Operand): Tensor {
+  return call1(table.reciprocalOp, [x], []);
+}
+
+/**
+ * `max(x, 0)`; NaN stays NaN, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all but bool; integers wrap.
+ */
+export function relu(x: Operand): Tensor {
+  return call1(table.reluOp, [x], []);
+}
+
+/**
+ * `a − b · ⌊a / b⌋`, elementwise: the remainder with the sign of `b`, as Python's `%`; of an integer divided by 0 it is 0.
+ *
+ * Shapes broadcast. Dtypes: all but bool, promoted to the common one.
+ */
+export function remainder(a: Operand, b: Operand): Tensor {
+  return call1(table.remainderOp, [a, b], []);
+}
+
+/**
+ * The elements of `x` in row-major order under another shape.
+ *
+ * A view of `x` where its strides allow one, else a copy. One size may be -1: it follows from the others.
+ *
+ * Shapes: `x` and `y` have equally many elements. Dtypes: all.
+ */
+export function reshape(x: Operand, shape: readonly number[]): Tensor {
+  return call1(table.reshapeOp, [x], [shape]);
 }
 
 /** Options of {@link rmsNorm}. */
@@ -93,11 +1271,491 @@ export function rmsNormBackward(grad: Operand, x: Operand, weight: Operand, rstd
   return { dx: results[0]!, dweight: results[1]! };
 }
 
+/** Options of {@link rope}. */
+export interface RopeOptions {
+  readonly offset?: IndexOperand | null | undefined;
+  /** The wavelength of component j is 2π · base^(2j/dim). Default `10000`. */
+  readonly base?: number | undefined;
+  /** Turn by −θ. Default `false`. */
+  readonly inverse?: boolean | undefined;
+}
+
 /**
- * `a - b`, elementwise.
+ * Rotary position embedding; component `j` of the first half of a head turns with component `j` of the second half: with `θ = position · base^(−2j/dim)`,
+ * `y[j] = x[j]·cos θ − x[j + dim/2]·sin θ`, `y[j + dim/2] = x[j + dim/2]·cos θ + x[j]·sin θ`.
+ *
+ * The position of token `t` is `offset[b] + t`. `inverse` turns back, which is also the gradient.
+ *
+ * Shapes: `x` is `[batch, heads, tokens, dim]` with even `dim`, `offset` is `[batch]`, `y` is like `x`.
+ * Dtypes: floats; `offset` is i32. Angles are computed in f64, half precision is rounded once.
+ *
+ * Su et al., 2021, https://arxiv.org/abs/2104.09864
+ */
+export function rope(x: Operand, { offset, base = 10000, inverse = false }: RopeOptions = {}): Tensor {
+  return call1(table.ropeOp, [x, offset], [base, inverse]);
+}
+
+/**
+ * The nearest whole number, halves to the even one, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats.
+ */
+export function round(x: Operand): Tensor {
+  return call1(table.roundOp, [x], []);
+}
+
+/**
+ * `1 / √x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function rsqrt(x: Operand): Tensor {
+  return call1(table.rsqrtOp, [x], []);
+}
+
+/** Options of {@link scatter}. */
+export interface ScatterOptions {
+  /** The axis of `x` that is indexed. Default `0`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * `x` with each update put where its index points; for the last axis `y[…, indices[…, i]] = updates[…, i]`.
+ *
+ * Of several updates for one place the last in row-major order stays. Negative indices count from the end; one out of range is an error.
+ *
+ * Shapes: `indices` has the shape of `x` except along `axis`, `updates` that of `indices`, `y` that of `x`. Dtypes: all, `indices` i32.
+ */
+export function scatter(x: Operand, indices: IndexOperand, updates: Operand, { axis = 0 }: ScatterOptions = {}): Tensor {
+  return call1(table.scatterOp, [x, indices, updates], [axis]);
+}
+
+/** Options of {@link scatterAdd}. */
+export interface ScatterAddOptions {
+  /** The axis of `x` that is indexed. Default `0`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * `x` with each update added where its index points; for the last axis `y[…, r] = x[…, r] + Σ updates[…, i]` over the `i` with `indices[…, i] = r`.
+ *
+ * Summed in the order of the indices (in f32 for half precision), so the result is always the same. Negative indices count from the end; one out of range is an error.
+ *
+ * Shapes: `indices` has the shape of `x` except along `axis`, `updates` that of `indices`, `y` that of `x`. Dtypes: all but bool, `indices` i32; integers wrap.
+ */
+export function scatterAdd(x: Operand, indices: IndexOperand, updates: Operand, { axis = 0 }: ScatterAddOptions = {}): Tensor {
+  return call1(table.scatterAddOp, [x, indices, updates], [axis]);
+}
+
+/** Options of {@link sgd}. */
+export interface SgdOptions {
+  /** Share of a parameter that is added to its gradient. Default `0`. */
+  readonly weightDecay?: number | undefined;
+}
+
+/**
+ * One step of gradient descent on all parameters, in place:
+ * `param ← param − lr · (grad · scale + weight_decay · param)`.
+ *
+ * Where `skip` is not 0 nothing changes.
+ *
+ * Shapes: `lr`, `scale` and `skip` are scalars; `param` and `grad` are lists of equal shapes.
+ * Dtypes: f32, f64; the scalars are f32.
+ */
+export function sgd(lr: IndexOperand, scale: IndexOperand, skip: IndexOperand, param: readonly Tensor[], grad: readonly IndexOperand[], { weightDecay = 0 }: SgdOptions = {}): void {
+  call(table.sgdOp, [lr, scale, skip, ...param, ...grad], [weightDecay]);
+}
+
+/** Options of {@link sgdMomentum}. */
+export interface SgdMomentumOptions {
+  /** Share of the velocity that a step keeps. Default `0.9`. */
+  readonly momentum?: number | undefined;
+  /** Share of a parameter that is added to its gradient. Default `0`. */
+  readonly weightDecay?: number | undefined;
+  /** Looks ahead along the new velocity. Default `false`. */
+  readonly nesterov?: boolean | undefined;
+}
+
+/**
+ * One step of gradient descent with momentum on all parameters, in place. With `g = grad · scale + weight_decay · param`:
+ * `velocity ← momentum · velocity + g`, `param ← param − lr · velocity`, or with `nesterov` `param ← param − lr · (g + momentum · velocity)`.
+ *
+ * Where `skip` is not 0 nothing changes.
+ *
+ * Shapes: `lr`, `scale` and `skip` are scalars; `param`, `grad` and `velocity` are lists of equal shapes.
+ * Dtypes: f32, f64; the scalars are f32.
+ *
+ * Sutskever et al., 2013, https://proceedings.mlr.press/v28/sutskever13.html
+ */
+export function sgdMomentum(lr: IndexOperand, scale: IndexOperand, skip: IndexOperand, param: readonly Tensor[], grad: readonly IndexOperand[], velocity: readonly Tensor[], { momentum = 0.9, weightDecay = 0, nesterov = false }: SgdMomentumOptions = {}): void {
+  call(table.sgdMomentumOp, [lr, scale, skip, ...param, ...grad, ...velocity], [momentum, weightDecay, nesterov]);
+}
+
+/**
+ * `1 / (1 + e⁻ˣ)`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function sigmoid(x: Operand): Tensor {
+  return call1(table.sigmoidOp, [x], []);
+}
+
+/**
+ * −1, 0 or 1 by the sign of `x`, elementwise; NaN stays NaN.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all but bool.
+ */
+export function sign(x: Operand): Tensor {
+  return call1(table.signOp, [x], []);
+}
+
+/**
+ * `x / (1 + e⁻ˣ)`, also called swish, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function silu(x: Operand): Tensor {
+  return call1(table.siluOp, [x], []);
+}
+
+/**
+ * The sine of `x` in radians, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function sin(x: Operand): Tensor {
+  return call1(table.sinOp, [x], []);
+}
+
+/** Options of {@link slice}. */
+export interface SliceOptions {
+  /** Index of the first element of each axis, not negative. */
+  readonly starts: readonly number[];
+  /** Elements of each axis of the result. */
+  readonly sizes: readonly number[];
+  /** Distance of neighbours on each axis; negative runs backwards. */
+  readonly steps: readonly number[];
+}
+
+/**
+ * A view of every axis' `sizes` elements from `starts` on, `steps` apart.
+ *
+ * Shapes: `starts`, `sizes` and `steps` hold a number for each axis of `x`; `y` has shape `sizes`. Steps may be negative. Dtypes: all.
+ *
+ * @internal
+ */
+export function slice(x: Operand, { starts, sizes, steps }: SliceOptions): Tensor {
+  return call1(table.sliceOp, [x], [starts, sizes, steps]);
+}
+
+/** Options of {@link softmax}. */
+export interface SoftmaxOptions {
+  /** The axis whose elements are normalized together. Default `-1`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * `eˣ / Σ eˣ` along `axis` without overflow; a line of nothing but −∞ gives NaN.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function softmax(x: Operand, { axis = -1 }: SoftmaxOptions = {}): Tensor {
+  return call1(table.softmaxOp, [x], [axis]);
+}
+
+/** Options of {@link softmaxBackward}. */
+export interface SoftmaxBackwardOptions {
+  /** The axis whose elements are normalized together. Default `-1`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * Gradient of `softmax`: `dx = y · (grad − Σ grad · y)`, the sum along `axis`.
+ *
+ * @internal
+ */
+export function softmaxBackward(grad: Operand, y: Operand, { axis = -1 }: SoftmaxBackwardOptions = {}): Tensor {
+  return call1(table.softmaxBackwardOp, [grad, y], [axis]);
+}
+
+/** Options of {@link sort}. */
+export interface SortOptions {
+  /** The axis to sort along. Default `-1`. */
+  readonly axis?: number | undefined;
+  /** Whether the largest comes first. Default `false`. */
+  readonly descending?: boolean | undefined;
+}
+
+/**
+ * The elements in order along `axis`, with their former positions: stable, NaN last in either direction.
+ *
+ * Shapes: `x`, `values` and `indices` are `[...]`. Dtypes: all; `indices` is i32.
+ */
+export function sort(x: Operand, { axis = -1, descending = false }: SortOptions = {}): { values: Tensor; indices: Tensor } {
+  const results = call(table.sortOp, [x], [axis, descending]);
+  return { values: results[0]!, indices: results[1]! };
+}
+
+/**
+ * `√x` (NaN below 0), elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function sqrt(x: Operand): Tensor {
+  return call1(table.sqrtOp, [x], []);
+}
+
+/**
+ * `x²`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: all but bool; integers wrap.
+ */
+export function square(x: Operand): Tensor {
+  return call1(table.squareOp, [x], []);
+}
+
+/**
+ * `a − b`, elementwise.
  *
  * Shapes broadcast. Dtypes: all but bool, promoted to the common one; integers wrap.
  */
 export function sub(a: Operand, b: Operand): Tensor {
   return call1(table.subOp, [a, b], []);
+}
+
+/** Options of {@link sum}. */
+export interface SumOptions {
+  /** The axes to reduce; all when absent. */
+  readonly axis?: number | readonly number[] | undefined;
+  /** Keeps the reduced axes with size 1. Default `false`. */
+  readonly keepDims?: boolean | undefined;
+}
+
+/**
+ * The sum of the elements along `axis`, 0 over nothing.
+ *
+ * Shapes: `x` is `[...]`, `y` is `x` without the axes. Dtypes: all; floats keep theirs (half precision is added in f32), integers and bool give i64.
+ */
+export function sum(x: Operand, { axis, keepDims = false }: SumOptions = {}): Tensor {
+  return call1(table.sumOp, [x], [axis, keepDims]);
+}
+
+/**
+ * Gated linear unit with SiLU: `y = silu(a) · b`, `a` the first and `b` the second half of the last axis of `x`, `silu(a) = a / (1 + e⁻ᵃ)`.
+ *
+ * Shapes: `x` is `[..., 2·dim]`, `y` is `[..., dim]`.
+ * Dtypes: floats; half precision computes in f32 and rounds once.
+ *
+ * Shazeer, 2020, https://arxiv.org/abs/2002.05202
+ */
+export function swiglu(x: Operand): Tensor {
+  return call1(table.swigluOp, [x], []);
+}
+
+/**
+ * Gradient of `swiglu`. With `s = 1 / (1 + e⁻ᵃ)`: `da = grad · b · s · (1 + a · (1 − s))`, `db = grad · a · s`, side by side in `dx`.
+ *
+ * @internal
+ */
+export function swigluBackward(grad: Operand, x: Operand): Tensor {
+  return call1(table.swigluBackwardOp, [grad, x], []);
+}
+
+/** Options of {@link take}. */
+export interface TakeOptions {
+  /** The axis of `x` that is indexed. Default `0`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * The slices of `x` along `axis` that `indices` names: `y[…, i…, …] = x[…, indices[i…], …]`.
+ *
+ * Negative indices count from the end; one out of range is an error.
+ *
+ * Shapes: `y` is `x.shape[:axis] + indices.shape + x.shape[axis+1:]`. Dtypes: `x` all, `indices` i32.
+ */
+export function take(x: Operand, indices: IndexOperand, { axis = 0 }: TakeOptions = {}): Tensor {
+  return call1(table.takeOp, [x, indices], [axis]);
+}
+
+/** Options of {@link takeAlongAxis}. */
+export interface TakeAlongAxisOptions {
+  /** The axis of `x` that is indexed. Default `-1`. */
+  readonly axis?: number | undefined;
+}
+
+/**
+ * The element of `x` along `axis` that each index names; for the last axis `y[…, i] = x[…, indices[…, i]]`.
+ *
+ * Negative indices count from the end; one out of range is an error.
+ *
+ * Shapes: `indices` has the shape of `x` except along `axis`, `y` that of `indices`. Dtypes: `x` all, `indices` i32.
+ */
+export function takeAlongAxis(x: Operand, indices: IndexOperand, { axis = -1 }: TakeAlongAxisOptions = {}): Tensor {
+  return call1(table.takeAlongAxisOp, [x, indices], [axis]);
+}
+
+/** Options of {@link takeBackward}. */
+export interface TakeBackwardOptions {
+  /** The axis of `x` that was indexed. */
+  readonly axis: number;
+  /** The size of that axis. */
+  readonly size: number;
+}
+
+/**
+ * Gradient of `take` with respect to `x`: `dx[…, r, …] = Σ grad[…, i…, …]` over the `i…` with `indices[i…] = r`.
+ *
+ * Summed in the order of the indices, in f32 for half precision.
+ *
+ * Shapes: `grad` is that of the output of `take`, `dx` that of `x`. Dtypes: floats, `indices` i32.
+ *
+ * @internal
+ */
+export function takeBackward(grad: Operand, indices: IndexOperand, { axis, size }: TakeBackwardOptions): Tensor {
+  return call1(table.takeBackwardOp, [grad, indices], [axis, size]);
+}
+
+/**
+ * The hyperbolic tangent of `x`, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.
+ */
+export function tanh(x: Operand): Tensor {
+  return call1(table.tanhOp, [x], []);
+}
+
+/** Options of {@link topk}. */
+export interface TopkOptions {
+  /** The axis to search. Default `-1`. */
+  readonly axis?: number | undefined;
+  /** Whether to keep the largest or the smallest. Default `true`. */
+  readonly largest?: boolean | undefined;
+}
+
+/**
+ * The `k` largest (or smallest) elements along `axis` in order, with their positions: ties by the lower position, NaN after all numbers.
+ *
+ * Shapes: `x` is `[..., n, ...]`, `values` and `indices` are `[..., k, ...]`, `k ≤ n`. Dtypes: all; `indices` is i32.
+ */
+export function topk(x: Operand, k: number, { axis = -1, largest = true }: TopkOptions = {}): { values: Tensor; indices: Tensor } {
+  const results = call(table.topkOp, [x], [k, axis, largest]);
+  return { values: results[0]!, indices: results[1]! };
+}
+
+/** Options of {@link tril}. */
+export interface TrilOptions {
+  /** The last diagonal that is kept: 0 is the main one, positive ones lie above it. Default `0`. */
+  readonly diagonal?: number | undefined;
+}
+
+/**
+ * The lower triangle of matrices: `x[..., i, j]` where `j − i ≤ diagonal`, 0 elsewhere.
+ *
+ * Shapes: `x` and `y` are `[..., rows, columns]`. Dtypes: all.
+ */
+export function tril(x: Operand, { diagonal = 0 }: TrilOptions = {}): Tensor {
+  return call1(table.trilOp, [x], [diagonal]);
+}
+
+/** Options of {@link triu}. */
+export interface TriuOptions {
+  /** The last diagonal that is kept: 0 is the main one, positive ones lie above it. Default `0`. */
+  readonly diagonal?: number | undefined;
+}
+
+/**
+ * The upper triangle of matrices: `x[..., i, j]` where `j − i ≥ diagonal`, 0 elsewhere.
+ *
+ * Shapes: `x` and `y` are `[..., rows, columns]`. Dtypes: all.
+ */
+export function triu(x: Operand, { diagonal = 0 }: TriuOptions = {}): Tensor {
+  return call1(table.triuOp, [x], [diagonal]);
+}
+
+/**
+ * `x` without its fraction, elementwise.
+ *
+ * Shapes: `x` and `y` are `[...]`. Dtypes: floats.
+ */
+export function trunc(x: Operand): Tensor {
+  return call1(table.truncOp, [x], []);
+}
+
+/** Options of {@link truncatedNormal}. */
+export interface TruncatedNormalOptions {
+  /** The mean before truncation. Default `0`. */
+  readonly mean?: number | undefined;
+  /** The standard deviation before truncation. Default `1`. */
+  readonly std?: number | undefined;
+  /** The lower bound, in standard deviations from the mean. Default `-2`. */
+  readonly low?: number | undefined;
+  /** The upper bound, in standard deviations from the mean. Default `2`. */
+  readonly high?: number | undefined;
+  /** The dtype of the result, a float. Default `"f32"`. */
+  readonly dtype?: DType | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * Random numbers of the normal distribution between two bounds: `mean + std · Φ⁻¹(p)` with `p` uniform between `Φ(low)` and `Φ(high)`, Φ the distribution function.
+ *
+ * Shapes: `y` is `shape`. Dtypes: floats. The inverse is computed in f64.
+ */
+export function truncatedNormal(shape: readonly number[], { mean = 0, std = 1, low = -2, high = 2, dtype = "f32", seed, counter, device }: TruncatedNormalOptions): Tensor {
+  return call1(table.truncatedNormalOp, [], [shape, mean, std, low, high, dtype, seed, counter], device);
+}
+
+/** Options of {@link uniform}. */
+export interface UniformOptions {
+  /** The smallest value. Default `0`. */
+  readonly low?: number | undefined;
+  /** The end of the range, not reached. Default `1`. */
+  readonly high?: number | undefined;
+  /** The dtype of the result, a float. Default `"f32"`. */
+  readonly dtype?: DType | undefined;
+  /** Names the stream of random words. */
+  readonly seed: number;
+  /** The first block of four words that the call uses. */
+  readonly counter: number;
+  /** Where the result lies. Default: that of `withDefaults`, else `"cpu"`. */
+  readonly device?: DeviceLike | undefined;
+}
+
+/**
+ * Random numbers, uniform in `[low, high)`: `low + u · (high − low)` with `u` of 24 random bits.
+ *
+ * What would round to `high` becomes the number below it.
+ *
+ * Shapes: `y` is `shape`. Dtypes: floats.
+ */
+export function uniform(shape: readonly number[], { low = 0, high = 1, dtype = "f32", seed, counter, device }: UniformOptions): Tensor {
+  return call1(table.uniformOp, [], [shape, low, high, dtype, seed, counter], device);
+}
+
+/**
+ * The elements of `x` in row-major order under another shape, never copied.
+ *
+ * Refuses where the strides of `x` cannot express it.
+ *
+ * Shapes: `x` and `y` have equally many elements; one size may be -1. Dtypes: all.
+ *
+ * @internal
+ */
+export function view(x: Operand, shape: readonly number[]): Tensor {
+  return call1(table.viewOp, [x], [shape]);
+}
+
+/**
+ * `a` where `condition` holds and `b` elsewhere, elementwise.
+ *
+ * Shapes broadcast. Dtypes: `condition` is bool; `a` and `b` any, promoted to the common one.
+ */
+export function where(condition: IndexOperand, a: Operand, b: Operand): Tensor {
+  return call1(table.whereOp, [condition, a, b], []);
 }

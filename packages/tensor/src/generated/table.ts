@@ -4,65 +4,971 @@ import { type OpInfo, op } from "../op-info.js";
 import type { Tensor } from "../tensor.js";
 
 /** Fingerprint of the table; the native core has the same or is not used. */
-export const TABLE_HASH = 2335337666;
+export const TABLE_HASH = 1462586163;
 
-export const addOp = /* @__PURE__ */ op({
+export const absOp = /* @__PURE__ */ op({
   index: 0,
+  name: "abs",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+});
+export const accumulateOp = /* @__PURE__ */ op({
+  index: 1,
+  name: "accumulate",
+  inputs: [{ name: "weight", arity: "one", index: true }, { name: "into", arity: "list", mutates: true }, { name: "from", arity: "list", index: true }],
+  attrs: [],
+  outputs: [],
+  differentiable: false,
+});
+export const adamwOp = /* @__PURE__ */ op({
+  index: 2,
+  name: "adamw",
+  inputs: [{ name: "lr", arity: "one", index: true }, { name: "step", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }, { name: "m", arity: "list", mutates: true }, { name: "v", arity: "list", mutates: true }],
+  attrs: [{ name: "beta1", kind: "f64" }, { name: "beta2", kind: "f64" }, { name: "eps", kind: "f64" }, { name: "weightDecay", kind: "f64" }],
+  outputs: [],
+  differentiable: false,
+});
+export const addOp = /* @__PURE__ */ op({
+  index: 3,
   name: "add",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
   promotion: "common",
 });
+export const allOp = /* @__PURE__ */ op({
+  index: 4,
+  name: "all",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const anyOp = /* @__PURE__ */ op({
+  index: 5,
+  name: "any",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const arangeOp = /* @__PURE__ */ op({
+  index: 6,
+  name: "arange",
+  inputs: [],
+  attrs: [{ name: "start", kind: "f64" }, { name: "step", kind: "f64" }, { name: "length", kind: "int" }, { name: "dtype", kind: "dtype" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const argmaxOp = /* @__PURE__ */ op({
+  index: 7,
+  name: "argmax",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const argminOp = /* @__PURE__ */ op({
+  index: 8,
+  name: "argmin",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const assignOp = /* @__PURE__ */ op({
+  index: 9,
+  name: "assign",
+  inputs: [{ name: "target", arity: "one", mutates: true }, { name: "value", arity: "one" }],
+  attrs: [],
+  outputs: [],
+  differentiable: false,
+});
+export const assignRowsOp = /* @__PURE__ */ op({
+  index: 10,
+  name: "assign_rows",
+  inputs: [{ name: "target", arity: "one", mutates: true }, { name: "indices", arity: "one", index: true }, { name: "value", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [],
+  differentiable: false,
+});
+export const attentionOp = /* @__PURE__ */ op({
+  index: 11,
+  name: "attention",
+  inputs: [{ name: "q", arity: "one" }, { name: "k", arity: "one" }, { name: "v", arity: "one" }, { name: "documents", arity: "optional", index: true }, { name: "kvLength", arity: "optional", index: true }],
+  attrs: [{ name: "causal", kind: "bool" }, { name: "scale", kind: "f64", optional: true }],
+  outputs: [{ name: "y" }, { name: "lse", saved: true }],
+  autocast: "lower",
+});
+export const attentionBackwardOp = /* @__PURE__ */ op({
+  index: 12,
+  name: "attention_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "q", arity: "one" }, { name: "k", arity: "one" }, { name: "v", arity: "one" }, { name: "y", arity: "one" }, { name: "lse", arity: "one" }, { name: "documents", arity: "optional", index: true }, { name: "kvLength", arity: "optional", index: true }],
+  attrs: [{ name: "causal", kind: "bool" }, { name: "scale", kind: "f64", optional: true }],
+  outputs: [{ name: "dq" }, { name: "dk" }, { name: "dv" }],
+  differentiable: false,
+});
+export const bernoulliOp = /* @__PURE__ */ op({
+  index: 13,
+  name: "bernoulli",
+  inputs: [],
+  attrs: [{ name: "shape", kind: "ints" }, { name: "p", kind: "f64" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const bitwiseAndOp = /* @__PURE__ */ op({
+  index: 14,
+  name: "bitwise_and",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const bitwiseNotOp = /* @__PURE__ */ op({
+  index: 15,
+  name: "bitwise_not",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const bitwiseOrOp = /* @__PURE__ */ op({
+  index: 16,
+  name: "bitwise_or",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const bitwiseXorOp = /* @__PURE__ */ op({
+  index: 17,
+  name: "bitwise_xor",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const broadcastToOp = /* @__PURE__ */ op({
+  index: 18,
+  name: "broadcast_to",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "shape", kind: "ints" }],
+  outputs: [{ name: "y" }],
+  view: true,
+});
+export const cacheWriteOp = /* @__PURE__ */ op({
+  index: 19,
+  name: "cache_write",
+  inputs: [{ name: "cache", arity: "one", mutates: true }, { name: "x", arity: "one" }, { name: "position", arity: "one", index: true }],
+  attrs: [],
+  outputs: [],
+  differentiable: false,
+});
 export const castOp = /* @__PURE__ */ op({
-  index: 1,
+  index: 20,
   name: "cast",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "dtype", kind: "dtype" }],
   outputs: [{ name: "y" }],
 });
+export const ceilOp = /* @__PURE__ */ op({
+  index: 21,
+  name: "ceil",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const clampOp = /* @__PURE__ */ op({
+  index: 22,
+  name: "clamp",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "min", kind: "f64", optional: true }, { name: "max", kind: "f64", optional: true }],
+  outputs: [{ name: "y" }],
+});
+export const concatOp = /* @__PURE__ */ op({
+  index: 23,
+  name: "concat",
+  inputs: [{ name: "tensors", arity: "list" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+});
 export const contiguousOp = /* @__PURE__ */ op({
-  index: 2,
+  index: 24,
   name: "contiguous",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
+  view: true,
+});
+export const copyOp = /* @__PURE__ */ op({
+  index: 25,
+  name: "copy",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+});
+export const cosOp = /* @__PURE__ */ op({
+  index: 26,
+  name: "cos",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const crossEntropyOp = /* @__PURE__ */ op({
+  index: 27,
+  name: "cross_entropy",
+  inputs: [{ name: "logits", arity: "one" }, { name: "targets", arity: "one", index: true }],
+  attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
+  outputs: [{ name: "loss" }, { name: "ce" }, { name: "z" }, { name: "lse", saved: true }],
+});
+export const crossEntropyBackwardOp = /* @__PURE__ */ op({
+  index: 28,
+  name: "cross_entropy_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "logits", arity: "one" }, { name: "targets", arity: "one", index: true }, { name: "lse", arity: "one" }],
+  attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
+  outputs: [{ name: "dlogits" }],
+  differentiable: false,
+});
+export const cumsumOp = /* @__PURE__ */ op({
+  index: 29,
+  name: "cumsum",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }, { name: "reverse", kind: "bool" }],
+  outputs: [{ name: "y" }],
+});
+export const divOp = /* @__PURE__ */ op({
+  index: 30,
+  name: "div",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const dropoutOp = /* @__PURE__ */ op({
+  index: 31,
+  name: "dropout",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "p", kind: "f64" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+});
+export const dropoutBackwardOp = /* @__PURE__ */ op({
+  index: 32,
+  name: "dropout_backward",
+  inputs: [{ name: "grad", arity: "one" }],
+  attrs: [{ name: "p", kind: "f64" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "dx" }],
+  differentiable: false,
+});
+export const embeddingOp = /* @__PURE__ */ op({
+  index: 33,
+  name: "embedding",
+  inputs: [{ name: "weight", arity: "one" }, { name: "ids", arity: "one", index: true }],
+  attrs: [{ name: "paddingIndex", kind: "int", optional: true }],
+  outputs: [{ name: "y" }],
+});
+export const embeddingBackwardOp = /* @__PURE__ */ op({
+  index: 34,
+  name: "embedding_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "ids", arity: "one", index: true }],
+  attrs: [{ name: "rows", kind: "int" }, { name: "paddingIndex", kind: "int", optional: true }, { name: "outDtype", kind: "dtype", optional: true }],
+  outputs: [{ name: "dweight" }],
+  differentiable: false,
+});
+export const eqOp = /* @__PURE__ */ op({
+  index: 35,
+  name: "eq",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const erfOp = /* @__PURE__ */ op({
+  index: 36,
+  name: "erf",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const expOp = /* @__PURE__ */ op({
+  index: 37,
+  name: "exp",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const exp2Op = /* @__PURE__ */ op({
+  index: 38,
+  name: "exp2",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const expm1Op = /* @__PURE__ */ op({
+  index: 39,
+  name: "expm1",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const floorOp = /* @__PURE__ */ op({
+  index: 40,
+  name: "floor",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const floorDivideOp = /* @__PURE__ */ op({
+  index: 41,
+  name: "floor_divide",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const fullOp = /* @__PURE__ */ op({
+  index: 42,
+  name: "full",
+  inputs: [],
+  attrs: [{ name: "shape", kind: "ints" }, { name: "value", kind: "f64" }, { name: "dtype", kind: "dtype" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const geOp = /* @__PURE__ */ op({
+  index: 43,
+  name: "ge",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const geluOp = /* @__PURE__ */ op({
+  index: 44,
+  name: "gelu",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "approximate", kind: "choice", choices: ["none", "tanh"] }],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const globalNormOp = /* @__PURE__ */ op({
+  index: 45,
+  name: "global_norm",
+  inputs: [{ name: "tensors", arity: "list", index: true }],
+  attrs: [],
+  outputs: [{ name: "norm" }],
+  differentiable: false,
+});
+export const gtOp = /* @__PURE__ */ op({
+  index: 46,
+  name: "gt",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const isfiniteOp = /* @__PURE__ */ op({
+  index: 47,
+  name: "isfinite",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const isinfOp = /* @__PURE__ */ op({
+  index: 48,
+  name: "isinf",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const isnanOp = /* @__PURE__ */ op({
+  index: 49,
+  name: "isnan",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const layerNormOp = /* @__PURE__ */ op({
+  index: 50,
+  name: "layer_norm",
+  inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "optional" }, { name: "bias", arity: "optional" }],
+  attrs: [{ name: "eps", kind: "f64" }],
+  outputs: [{ name: "y" }, { name: "mean", saved: true }, { name: "rstd", saved: true }],
+});
+export const layerNormBackwardOp = /* @__PURE__ */ op({
+  index: 51,
+  name: "layer_norm_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "optional" }, { name: "mean", arity: "one" }, { name: "rstd", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "dx" }, { name: "dweight" }, { name: "dbias" }],
+  differentiable: false,
+});
+export const leOp = /* @__PURE__ */ op({
+  index: 52,
+  name: "le",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const linearCrossEntropyOp = /* @__PURE__ */ op({
+  index: 53,
+  name: "linear_cross_entropy",
+  inputs: [{ name: "hidden", arity: "one" }, { name: "weight", arity: "one" }, { name: "targets", arity: "one", index: true }],
+  attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
+  outputs: [{ name: "loss" }, { name: "ce" }, { name: "z" }, { name: "dhidden", saved: true }, { name: "dweight", saved: true }],
+  autocast: "lower",
+});
+export const logOp = /* @__PURE__ */ op({
+  index: 54,
+  name: "log",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const log1pOp = /* @__PURE__ */ op({
+  index: 55,
+  name: "log1p",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const log2Op = /* @__PURE__ */ op({
+  index: 56,
+  name: "log2",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const logSoftmaxOp = /* @__PURE__ */ op({
+  index: 57,
+  name: "log_softmax",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const logSoftmaxBackwardOp = /* @__PURE__ */ op({
+  index: 58,
+  name: "log_softmax_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "dx" }],
+  promotion: "float",
+  differentiable: false,
+});
+export const logicalAndOp = /* @__PURE__ */ op({
+  index: 59,
+  name: "logical_and",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const logicalNotOp = /* @__PURE__ */ op({
+  index: 60,
+  name: "logical_not",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const logicalOrOp = /* @__PURE__ */ op({
+  index: 61,
+  name: "logical_or",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const logicalXorOp = /* @__PURE__ */ op({
+  index: 62,
+  name: "logical_xor",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const logsumexpOp = /* @__PURE__ */ op({
+  index: 63,
+  name: "logsumexp",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const ltOp = /* @__PURE__ */ op({
+  index: 64,
+  name: "lt",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
 });
 export const matmulOp = /* @__PURE__ */ op({
-  index: 3,
+  index: 65,
   name: "matmul",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [{ name: "outDtype", kind: "dtype", optional: true }],
   outputs: [{ name: "y" }],
   autocast: "lower",
 });
+export const maxOp = /* @__PURE__ */ op({
+  index: 66,
+  name: "max",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+});
+export const maximumOp = /* @__PURE__ */ op({
+  index: 67,
+  name: "maximum",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+});
+export const meanOp = /* @__PURE__ */ op({
+  index: 68,
+  name: "mean",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const minOp = /* @__PURE__ */ op({
+  index: 69,
+  name: "min",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+});
+export const minimumOp = /* @__PURE__ */ op({
+  index: 70,
+  name: "minimum",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+});
 export const mulOp = /* @__PURE__ */ op({
-  index: 4,
+  index: 71,
   name: "mul",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
   promotion: "common",
 });
+export const multinomialOp = /* @__PURE__ */ op({
+  index: 72,
+  name: "multinomial",
+  inputs: [{ name: "probabilities", arity: "one", index: true }],
+  attrs: [{ name: "count", kind: "int" }, { name: "replacement", kind: "bool" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const neOp = /* @__PURE__ */ op({
+  index: 73,
+  name: "ne",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+  differentiable: false,
+});
+export const negOp = /* @__PURE__ */ op({
+  index: 74,
+  name: "neg",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+});
+export const normalOp = /* @__PURE__ */ op({
+  index: 75,
+  name: "normal",
+  inputs: [],
+  attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const padOp = /* @__PURE__ */ op({
+  index: 76,
+  name: "pad",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "pads", kind: "ints" }, { name: "value", kind: "f64" }],
+  outputs: [{ name: "y" }],
+});
+export const permutationOp = /* @__PURE__ */ op({
+  index: 77,
+  name: "permutation",
+  inputs: [],
+  attrs: [{ name: "n", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const permuteOp = /* @__PURE__ */ op({
+  index: 78,
+  name: "permute",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axes", kind: "ints" }],
+  outputs: [{ name: "y" }],
+  view: true,
+});
+export const powOp = /* @__PURE__ */ op({
+  index: 79,
+  name: "pow",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+});
+export const prodOp = /* @__PURE__ */ op({
+  index: 80,
+  name: "prod",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+});
+export const qkNormRopeOp = /* @__PURE__ */ op({
+  index: 81,
+  name: "qk_norm_rope",
+  inputs: [{ name: "qkv", arity: "one" }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }, { name: "offset", arity: "optional", index: true }],
+  attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
+  outputs: [{ name: "q" }, { name: "k" }, { name: "v" }, { name: "qRstd", saved: true }, { name: "kRstd", saved: true }],
+});
+export const qkNormRopeBackwardOp = /* @__PURE__ */ op({
+  index: 82,
+  name: "qk_norm_rope_backward",
+  inputs: [{ name: "dq", arity: "one" }, { name: "dk", arity: "one" }, { name: "dv", arity: "one" }, { name: "qkv", arity: "one" }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }, { name: "offset", arity: "optional", index: true }, { name: "qRstd", arity: "one" }, { name: "kRstd", arity: "one" }],
+  attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
+  outputs: [{ name: "dqkv" }, { name: "dqWeight" }, { name: "dkWeight" }],
+  differentiable: false,
+});
+export const randintOp = /* @__PURE__ */ op({
+  index: 83,
+  name: "randint",
+  inputs: [],
+  attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "int" }, { name: "high", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const reciprocalOp = /* @__PURE__ */ op({
+  index: 84,
+  name: "reciprocal",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const reluOp = /* @__PURE__ */ op({
+  index: 85,
+  name: "relu",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+});
+export const remainderOp = /* @__PURE__ */ op({
+  index: 86,
+  name: "remainder",
+  inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+});
+export const reshapeOp = /* @__PURE__ */ op({
+  index: 87,
+  name: "reshape",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "shape", kind: "ints" }],
+  outputs: [{ name: "y" }],
+  view: true,
+});
 export const rmsNormOp = /* @__PURE__ */ op({
-  index: 5,
+  index: 88,
   name: "rms_norm",
   inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "one" }],
   attrs: [{ name: "eps", kind: "f64" }],
   outputs: [{ name: "y" }, { name: "rstd", saved: true }],
 });
 export const rmsNormBackwardOp = /* @__PURE__ */ op({
-  index: 6,
+  index: 89,
   name: "rms_norm_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "one" }, { name: "rstd", arity: "one" }],
   attrs: [],
   outputs: [{ name: "dx" }, { name: "dweight" }],
   differentiable: false,
 });
+export const ropeOp = /* @__PURE__ */ op({
+  index: 90,
+  name: "rope",
+  inputs: [{ name: "x", arity: "one" }, { name: "offset", arity: "optional", index: true }],
+  attrs: [{ name: "base", kind: "f64" }, { name: "inverse", kind: "bool" }],
+  outputs: [{ name: "y" }],
+});
+export const roundOp = /* @__PURE__ */ op({
+  index: 91,
+  name: "round",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const rsqrtOp = /* @__PURE__ */ op({
+  index: 92,
+  name: "rsqrt",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const scatterOp = /* @__PURE__ */ op({
+  index: 93,
+  name: "scatter",
+  inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+});
+export const scatterAddOp = /* @__PURE__ */ op({
+  index: 94,
+  name: "scatter_add",
+  inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+});
+export const sgdOp = /* @__PURE__ */ op({
+  index: 95,
+  name: "sgd",
+  inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }],
+  attrs: [{ name: "weightDecay", kind: "f64" }],
+  outputs: [],
+  differentiable: false,
+});
+export const sgdMomentumOp = /* @__PURE__ */ op({
+  index: 96,
+  name: "sgd_momentum",
+  inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }, { name: "velocity", arity: "list", mutates: true }],
+  attrs: [{ name: "momentum", kind: "f64" }, { name: "weightDecay", kind: "f64" }, { name: "nesterov", kind: "bool" }],
+  outputs: [],
+  differentiable: false,
+});
+export const sigmoidOp = /* @__PURE__ */ op({
+  index: 97,
+  name: "sigmoid",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const signOp = /* @__PURE__ */ op({
+  index: 98,
+  name: "sign",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const siluOp = /* @__PURE__ */ op({
+  index: 99,
+  name: "silu",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const sinOp = /* @__PURE__ */ op({
+  index: 100,
+  name: "sin",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const sliceOp = /* @__PURE__ */ op({
+  index: 101,
+  name: "slice",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "starts", kind: "ints" }, { name: "sizes", kind: "ints" }, { name: "steps", kind: "ints" }],
+  outputs: [{ name: "y" }],
+  view: true,
+});
+export const softmaxOp = /* @__PURE__ */ op({
+  index: 102,
+  name: "softmax",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const softmaxBackwardOp = /* @__PURE__ */ op({
+  index: 103,
+  name: "softmax_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "dx" }],
+  promotion: "float",
+  differentiable: false,
+});
+export const sortOp = /* @__PURE__ */ op({
+  index: 104,
+  name: "sort",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axis" }, { name: "descending", kind: "bool" }],
+  outputs: [{ name: "values" }, { name: "indices" }],
+});
+export const sqrtOp = /* @__PURE__ */ op({
+  index: 105,
+  name: "sqrt",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const squareOp = /* @__PURE__ */ op({
+  index: 106,
+  name: "square",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+});
 export const subOp = /* @__PURE__ */ op({
-  index: 7,
+  index: 107,
   name: "sub",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "common",
+});
+export const sumOp = /* @__PURE__ */ op({
+  index: 108,
+  name: "sum",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
+  outputs: [{ name: "y" }],
+});
+export const swigluOp = /* @__PURE__ */ op({
+  index: 109,
+  name: "swiglu",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+});
+export const swigluBackwardOp = /* @__PURE__ */ op({
+  index: 110,
+  name: "swiglu_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "dx" }],
+  differentiable: false,
+});
+export const takeOp = /* @__PURE__ */ op({
+  index: 111,
+  name: "take",
+  inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+});
+export const takeAlongAxisOp = /* @__PURE__ */ op({
+  index: 112,
+  name: "take_along_axis",
+  inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
+  attrs: [{ name: "axis", kind: "axis" }],
+  outputs: [{ name: "y" }],
+});
+export const takeBackwardOp = /* @__PURE__ */ op({
+  index: 113,
+  name: "take_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "indices", arity: "one", index: true }],
+  attrs: [{ name: "axis", kind: "axis" }, { name: "size", kind: "int" }],
+  outputs: [{ name: "dx" }],
+  differentiable: false,
+});
+export const tanhOp = /* @__PURE__ */ op({
+  index: 114,
+  name: "tanh",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  promotion: "float",
+});
+export const topkOp = /* @__PURE__ */ op({
+  index: 115,
+  name: "topk",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "k", kind: "int" }, { name: "axis", kind: "axis" }, { name: "largest", kind: "bool" }],
+  outputs: [{ name: "values" }, { name: "indices" }],
+});
+export const trilOp = /* @__PURE__ */ op({
+  index: 116,
+  name: "tril",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "diagonal", kind: "int" }],
+  outputs: [{ name: "y" }],
+});
+export const triuOp = /* @__PURE__ */ op({
+  index: 117,
+  name: "triu",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "diagonal", kind: "int" }],
+  outputs: [{ name: "y" }],
+});
+export const truncOp = /* @__PURE__ */ op({
+  index: 118,
+  name: "trunc",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const truncatedNormalOp = /* @__PURE__ */ op({
+  index: 119,
+  name: "truncated_normal",
+  inputs: [],
+  attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const uniformOp = /* @__PURE__ */ op({
+  index: 120,
+  name: "uniform",
+  inputs: [],
+  attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
+  outputs: [{ name: "y" }],
+  differentiable: false,
+});
+export const viewOp = /* @__PURE__ */ op({
+  index: 121,
+  name: "view",
+  inputs: [{ name: "x", arity: "one" }],
+  attrs: [{ name: "shape", kind: "ints" }],
+  outputs: [{ name: "y" }],
+  view: true,
+});
+export const whereOp = /* @__PURE__ */ op({
+  index: 122,
+  name: "where",
+  inputs: [{ name: "condition", arity: "one", index: true }, { name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
   promotion: "common",
@@ -71,27 +977,257 @@ export const subOp = /* @__PURE__ */ op({
 /** Every op by name. */
 export const OPS: ReadonlyMap<string, OpInfo> = /* @__PURE__ */ new Map(
   [
+    absOp,
+    accumulateOp,
+    adamwOp,
     addOp,
+    allOp,
+    anyOp,
+    arangeOp,
+    argmaxOp,
+    argminOp,
+    assignOp,
+    assignRowsOp,
+    attentionOp,
+    attentionBackwardOp,
+    bernoulliOp,
+    bitwiseAndOp,
+    bitwiseNotOp,
+    bitwiseOrOp,
+    bitwiseXorOp,
+    broadcastToOp,
+    cacheWriteOp,
     castOp,
+    ceilOp,
+    clampOp,
+    concatOp,
     contiguousOp,
+    copyOp,
+    cosOp,
+    crossEntropyOp,
+    crossEntropyBackwardOp,
+    cumsumOp,
+    divOp,
+    dropoutOp,
+    dropoutBackwardOp,
+    embeddingOp,
+    embeddingBackwardOp,
+    eqOp,
+    erfOp,
+    expOp,
+    exp2Op,
+    expm1Op,
+    floorOp,
+    floorDivideOp,
+    fullOp,
+    geOp,
+    geluOp,
+    globalNormOp,
+    gtOp,
+    isfiniteOp,
+    isinfOp,
+    isnanOp,
+    layerNormOp,
+    layerNormBackwardOp,
+    leOp,
+    linearCrossEntropyOp,
+    logOp,
+    log1pOp,
+    log2Op,
+    logSoftmaxOp,
+    logSoftmaxBackwardOp,
+    logicalAndOp,
+    logicalNotOp,
+    logicalOrOp,
+    logicalXorOp,
+    logsumexpOp,
+    ltOp,
     matmulOp,
+    maxOp,
+    maximumOp,
+    meanOp,
+    minOp,
+    minimumOp,
     mulOp,
+    multinomialOp,
+    neOp,
+    negOp,
+    normalOp,
+    padOp,
+    permutationOp,
+    permuteOp,
+    powOp,
+    prodOp,
+    qkNormRopeOp,
+    qkNormRopeBackwardOp,
+    randintOp,
+    reciprocalOp,
+    reluOp,
+    remainderOp,
+    reshapeOp,
     rmsNormOp,
     rmsNormBackwardOp,
+    ropeOp,
+    roundOp,
+    rsqrtOp,
+    scatterOp,
+    scatterAddOp,
+    sgdOp,
+    sgdMomentumOp,
+    sigmoidOp,
+    signOp,
+    siluOp,
+    sinOp,
+    sliceOp,
+    softmaxOp,
+    softmaxBackwardOp,
+    sortOp,
+    sqrtOp,
+    squareOp,
     subOp,
+    sumOp,
+    swigluOp,
+    swigluBackwardOp,
+    takeOp,
+    takeAlongAxisOp,
+    takeBackwardOp,
+    tanhOp,
+    topkOp,
+    trilOp,
+    triuOp,
+    truncOp,
+    truncatedNormalOp,
+    uniformOp,
+    viewOp,
+    whereOp,
   ].map((info): [string, OpInfo] => [info.name, info]),
 );
 
 /** Types of every op: inputs and outputs by name, attributes as the kernel gets them. */
 export interface OpTable {
+  abs: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  accumulate: { inputs: { weight: Tensor; into: readonly Tensor[]; from: readonly Tensor[] }; attrs: Record<never, never>; outputs: Record<never, never> };
+  adamw: { inputs: { lr: Tensor; step: Tensor; scale: Tensor; skip: Tensor; param: readonly Tensor[]; grad: readonly Tensor[]; m: readonly Tensor[]; v: readonly Tensor[] }; attrs: { beta1: number; beta2: number; eps: number; weightDecay: number }; outputs: Record<never, never> };
   add: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  all: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  any: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  arange: { inputs: Record<never, never>; attrs: { start: number; step: number; length: number; dtype: DType }; outputs: { y: Tensor } };
+  argmax: { inputs: { x: Tensor }; attrs: { axis: number | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  argmin: { inputs: { x: Tensor }; attrs: { axis: number | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  assign: { inputs: { target: Tensor; value: Tensor }; attrs: Record<never, never>; outputs: Record<never, never> };
+  assign_rows: { inputs: { target: Tensor; indices: Tensor; value: Tensor }; attrs: { axis: number }; outputs: Record<never, never> };
+  attention: { inputs: { q: Tensor; k: Tensor; v: Tensor; documents: Tensor | null; kvLength: Tensor | null }; attrs: { causal: boolean; scale: number | undefined }; outputs: { y: Tensor; lse: Tensor } };
+  attention_backward: { inputs: { grad: Tensor; q: Tensor; k: Tensor; v: Tensor; y: Tensor; lse: Tensor; documents: Tensor | null; kvLength: Tensor | null }; attrs: { causal: boolean; scale: number | undefined }; outputs: { dq: Tensor; dk: Tensor; dv: Tensor } };
+  bernoulli: { inputs: Record<never, never>; attrs: { shape: readonly number[]; p: number; seed: number; counter: number }; outputs: { y: Tensor } };
+  bitwise_and: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  bitwise_not: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  bitwise_or: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  bitwise_xor: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  broadcast_to: { inputs: { x: Tensor }; attrs: { shape: readonly number[] }; outputs: { y: Tensor } };
+  cache_write: { inputs: { cache: Tensor; x: Tensor; position: Tensor }; attrs: Record<never, never>; outputs: Record<never, never> };
   cast: { inputs: { x: Tensor }; attrs: { dtype: DType }; outputs: { y: Tensor } };
+  ceil: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  clamp: { inputs: { x: Tensor }; attrs: { min: number | undefined; max: number | undefined }; outputs: { y: Tensor } };
+  concat: { inputs: { tensors: readonly Tensor[] }; attrs: { axis: number }; outputs: { y: Tensor } };
   contiguous: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  copy: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  cos: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  cross_entropy: { inputs: { logits: Tensor; targets: Tensor }; attrs: { ignoreIndex: number; zLoss: number; zLossMode: "valid" | "corenet"; labelSmoothing: number }; outputs: { loss: Tensor; ce: Tensor; z: Tensor; lse: Tensor } };
+  cross_entropy_backward: { inputs: { grad: Tensor; logits: Tensor; targets: Tensor; lse: Tensor }; attrs: { ignoreIndex: number; zLoss: number; zLossMode: "valid" | "corenet"; labelSmoothing: number }; outputs: { dlogits: Tensor } };
+  cumsum: { inputs: { x: Tensor }; attrs: { axis: number; reverse: boolean }; outputs: { y: Tensor } };
+  div: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  dropout: { inputs: { x: Tensor }; attrs: { p: number; seed: number; counter: number }; outputs: { y: Tensor } };
+  dropout_backward: { inputs: { grad: Tensor }; attrs: { p: number; seed: number; counter: number }; outputs: { dx: Tensor } };
+  embedding: { inputs: { weight: Tensor; ids: Tensor }; attrs: { paddingIndex: number | undefined }; outputs: { y: Tensor } };
+  embedding_backward: { inputs: { grad: Tensor; ids: Tensor }; attrs: { rows: number; paddingIndex: number | undefined; outDtype: DType | undefined }; outputs: { dweight: Tensor } };
+  eq: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  erf: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  exp: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  exp2: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  expm1: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  floor: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  floor_divide: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  full: { inputs: Record<never, never>; attrs: { shape: readonly number[]; value: number; dtype: DType }; outputs: { y: Tensor } };
+  ge: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  gelu: { inputs: { x: Tensor }; attrs: { approximate: "none" | "tanh" }; outputs: { y: Tensor } };
+  global_norm: { inputs: { tensors: readonly Tensor[] }; attrs: Record<never, never>; outputs: { norm: Tensor } };
+  gt: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  isfinite: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  isinf: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  isnan: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  layer_norm: { inputs: { x: Tensor; weight: Tensor | null; bias: Tensor | null }; attrs: { eps: number }; outputs: { y: Tensor; mean: Tensor; rstd: Tensor } };
+  layer_norm_backward: { inputs: { grad: Tensor; x: Tensor; weight: Tensor | null; mean: Tensor; rstd: Tensor }; attrs: Record<never, never>; outputs: { dx: Tensor; dweight: Tensor; dbias: Tensor } };
+  le: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  linear_cross_entropy: { inputs: { hidden: Tensor; weight: Tensor; targets: Tensor }; attrs: { ignoreIndex: number; zLoss: number; zLossMode: "valid" | "corenet"; labelSmoothing: number }; outputs: { loss: Tensor; ce: Tensor; z: Tensor; dhidden: Tensor; dweight: Tensor } };
+  log: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  log1p: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  log2: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  log_softmax: { inputs: { x: Tensor }; attrs: { axis: number }; outputs: { y: Tensor } };
+  log_softmax_backward: { inputs: { grad: Tensor; y: Tensor }; attrs: { axis: number }; outputs: { dx: Tensor } };
+  logical_and: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  logical_not: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  logical_or: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  logical_xor: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  logsumexp: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  lt: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
   matmul: { inputs: { a: Tensor; b: Tensor }; attrs: { outDtype: DType | undefined }; outputs: { y: Tensor } };
+  max: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  maximum: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  mean: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  min: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  minimum: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
   mul: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  multinomial: { inputs: { probabilities: Tensor }; attrs: { count: number; replacement: boolean; seed: number; counter: number }; outputs: { y: Tensor } };
+  ne: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  neg: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  normal: { inputs: Record<never, never>; attrs: { shape: readonly number[]; mean: number; std: number; dtype: DType; seed: number; counter: number }; outputs: { y: Tensor } };
+  pad: { inputs: { x: Tensor }; attrs: { pads: readonly number[]; value: number }; outputs: { y: Tensor } };
+  permutation: { inputs: Record<never, never>; attrs: { n: number; seed: number; counter: number }; outputs: { y: Tensor } };
+  permute: { inputs: { x: Tensor }; attrs: { axes: readonly number[] }; outputs: { y: Tensor } };
+  pow: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  prod: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  qk_norm_rope: { inputs: { qkv: Tensor; qWeight: Tensor | null; kWeight: Tensor | null; offset: Tensor | null }; attrs: { queryHeads: number; kvHeads: number; eps: number; base: number }; outputs: { q: Tensor; k: Tensor; v: Tensor; qRstd: Tensor; kRstd: Tensor } };
+  qk_norm_rope_backward: { inputs: { dq: Tensor; dk: Tensor; dv: Tensor; qkv: Tensor; qWeight: Tensor | null; kWeight: Tensor | null; offset: Tensor | null; qRstd: Tensor; kRstd: Tensor }; attrs: { queryHeads: number; kvHeads: number; eps: number; base: number }; outputs: { dqkv: Tensor; dqWeight: Tensor; dkWeight: Tensor } };
+  randint: { inputs: Record<never, never>; attrs: { shape: readonly number[]; low: number; high: number; seed: number; counter: number }; outputs: { y: Tensor } };
+  reciprocal: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  relu: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  remainder: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  reshape: { inputs: { x: Tensor }; attrs: { shape: readonly number[] }; outputs: { y: Tensor } };
   rms_norm: { inputs: { x: Tensor; weight: Tensor }; attrs: { eps: number }; outputs: { y: Tensor; rstd: Tensor } };
   rms_norm_backward: { inputs: { grad: Tensor; x: Tensor; weight: Tensor; rstd: Tensor }; attrs: Record<never, never>; outputs: { dx: Tensor; dweight: Tensor } };
+  rope: { inputs: { x: Tensor; offset: Tensor | null }; attrs: { base: number; inverse: boolean }; outputs: { y: Tensor } };
+  round: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  rsqrt: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  scatter: { inputs: { x: Tensor; indices: Tensor; updates: Tensor }; attrs: { axis: number }; outputs: { y: Tensor } };
+  scatter_add: { inputs: { x: Tensor; indices: Tensor; updates: Tensor }; attrs: { axis: number }; outputs: { y: Tensor } };
+  sgd: { inputs: { lr: Tensor; scale: Tensor; skip: Tensor; param: readonly Tensor[]; grad: readonly Tensor[] }; attrs: { weightDecay: number }; outputs: Record<never, never> };
+  sgd_momentum: { inputs: { lr: Tensor; scale: Tensor; skip: Tensor; param: readonly Tensor[]; grad: readonly Tensor[]; velocity: readonly Tensor[] }; attrs: { momentum: number; weightDecay: number; nesterov: boolean }; outputs: Record<never, never> };
+  sigmoid: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  sign: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  silu: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  sin: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  slice: { inputs: { x: Tensor }; attrs: { starts: readonly number[]; sizes: readonly number[]; steps: readonly number[] }; outputs: { y: Tensor } };
+  softmax: { inputs: { x: Tensor }; attrs: { axis: number }; outputs: { y: Tensor } };
+  softmax_backward: { inputs: { grad: Tensor; y: Tensor }; attrs: { axis: number }; outputs: { dx: Tensor } };
+  sort: { inputs: { x: Tensor }; attrs: { axis: number; descending: boolean }; outputs: { values: Tensor; indices: Tensor } };
+  sqrt: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  square: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
   sub: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  sum: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
+  swiglu: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  swiglu_backward: { inputs: { grad: Tensor; x: Tensor }; attrs: Record<never, never>; outputs: { dx: Tensor } };
+  take: { inputs: { x: Tensor; indices: Tensor }; attrs: { axis: number }; outputs: { y: Tensor } };
+  take_along_axis: { inputs: { x: Tensor; indices: Tensor }; attrs: { axis: number }; outputs: { y: Tensor } };
+  take_backward: { inputs: { grad: Tensor; indices: Tensor }; attrs: { axis: number; size: number }; outputs: { dx: Tensor } };
+  tanh: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  topk: { inputs: { x: Tensor }; attrs: { k: number; axis: number; largest: boolean }; outputs: { values: Tensor; indices: Tensor } };
+  tril: { inputs: { x: Tensor }; attrs: { diagonal: number }; outputs: { y: Tensor } };
+  triu: { inputs: { x: Tensor }; attrs: { diagonal: number }; outputs: { y: Tensor } };
+  trunc: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  truncated_normal: { inputs: Record<never, never>; attrs: { shape: readonly number[]; mean: number; std: number; low: number; high: number; dtype: DType; seed: number; counter: number }; outputs: { y: Tensor } };
+  uniform: { inputs: Record<never, never>; attrs: { shape: readonly number[]; low: number; high: number; dtype: DType; seed: number; counter: number }; outputs: { y: Tensor } };
+  view: { inputs: { x: Tensor }; attrs: { shape: readonly number[] }; outputs: { y: Tensor } };
+  where: { inputs: { condition: Tensor; a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
 }
 
 /** The id of an op. */
