@@ -11,8 +11,8 @@ use crate::js::{Js, Value};
 
 const MIN_BYTES: usize = 32 << 20;
 const MIN_COUNT: usize = 4096;
-/// More than V8 lets external memory grow before it collects at once.
-const PRESSURE: i64 = 1 << 30;
+/// More than half of any heap limit: below that V8 only begins to mark, above it collects inside the call.
+const PRESSURE: i64 = 1 << 42;
 
 struct Entry {
     reference: sys::napi_ref,
