@@ -250,7 +250,7 @@ pub fn widen<T: Float>(from: Strided<T>, rows: usize, dim: usize, buffer: &mut [
 }
 
 fn copy<T: Float>(from: Strided<T>, rows: usize, dim: usize, to: &mut [T::Acc]) {
-    for (row, to) in to.chunks_exact_mut(dim.max(1)).take(rows).enumerate() {
+    for (row, to) in to.chunks_exact_mut(dim).take(rows).enumerate() {
         let from = from.at_row(row);
         // SAFETY: the rows lie inside an input, which nobody writes while its kernel runs.
         unsafe {

@@ -1,8 +1,12 @@
 //! Kernels over the last axis of row-major tensors: how many rows, how long, how many a task.
 
-use crate::Pool;
-use crate::element::{Float, Real};
-use crate::view::Ptr;
+use std::ops::Range;
+
+use elm_core::View;
+
+use crate::element::{Element, Real};
+use crate::view::{Rows, slice};
+use crate::{Pool, with_float};
 
 /// Rows of a shape: all but the last axis, and the last.
 #[derive(Clone, Copy)]
@@ -64,23 +68,27 @@ fn fold<R: Real>(mut sums: [R; 16]) -> R {
     sums[0]
 }
 
-/// `out[i] = Σ_row partial[row, part.start + i]` in the order of the rows; a row has `stride` elements.
-pub fn sum_rows<R: Real, W: Float>(
-    pool: &Pool,
-    partial: &[R],
-    part: std::ops::Range<usize>,
-    stride: usize,
-    out: &mut [W],
-) {
-    let target = Ptr::of(out);
-    pool.run_ranges(part.len(), 256, |columns| {
-        // SAFETY: every column belongs to one task.
-        let out = unsafe { target.slice_mut(columns.start, columns.len()) };
-        let mut sums = [R::ZERO; 256];
-        for row in partial.chunks_exact(stride) {
-            let row = &row[part.start + columns.start..part.start + columns.end];
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += *value);
-        }
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = W::from_f64(sum.to_f64()));
+/// A row-major float tensor as the arithmetic of a kernel holds it.
+pub fn convert<R: Real>(from: &View, to: &mut [R]) {
+    with_float!(from.dtype, W => {
+        to.iter_mut().zip(slice::<W>(from)).for_each(|(to, from)| *to = R::from_f64(from.to_f64()));
+    });
+}
+
+/// `out[i] = Σ_row partial[row, part.start + i]` in the order of the rows, which have `stride` elements each.
+pub fn sum_rows<R: Real>(pool: &Pool, partial: &[R], part: Range<usize>, stride: usize, out: &View) {
+    let start = part.start;
+    with_float!(out.dtype, W => {
+        let out = Rows::<W>::new(out);
+        pool.run_ranges(part.len(), 256, |columns| {
+            let mut sums = [R::ZERO; 256];
+            for row in partial.chunks_exact(stride) {
+                let row = &row[start + columns.start..start + columns.end];
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += *value);
+            }
+            // SAFETY: every column belongs to one task.
+            let out = unsafe { out.part(columns.start, columns.len()) };
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = W::from_f64(sum.to_f64()));
+        });
     });
 }

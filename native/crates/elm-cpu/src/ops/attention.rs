@@ -28,7 +28,7 @@ fn run(call: &KernelCall) -> Result<(), KernelError> {
 fn forward<T: Float>(call: &KernelCall, problem: &Problem) {
     let (dim, group) = (problem.dim, problem.group());
     let total = group * problem.queries;
-    if total == 0 || dim == 0 {
+    if total == 0 {
         return;
     }
     let [q, k, v] = [0, 1, 2].map(|i| Heads::<T>::of(call.input(i)));
@@ -148,5 +148,45 @@ impl<R: Real> Softmax<R> {
     /// -∞ for a query that sees nothing.
     fn log_sum(&self, i: usize) -> R {
         self.max[i] + self.sum[i].ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weights of one query that add up to 1, whatever the blocks that its keys came in.
+    #[test]
+    fn blocks_of_scores_are_weighed_as_one() {
+        for width in [4, 16, 64] {
+            let score = |key: usize, column: usize| ((key * 7 + column * 3) % 23) as f64 - 11.0;
+            let mut softmax = Softmax::<f64>::new(width);
+            let mut sums = vec![0.0; width];
+            let sizes = [128usize, 1, 77];
+            for (block, &size) in sizes.iter().enumerate() {
+                let start: usize = sizes[..block].iter().sum();
+                let mut scores: Vec<f64> =
+                    (0..size * width).map(|i| score(start + i / width, i % width)).collect();
+                let shrink = softmax.weigh(&mut scores);
+                for (column, sum) in sums.iter_mut().enumerate() {
+                    let fresh: f64 = scores.iter().skip(column).step_by(width).sum();
+                    *sum = *sum * shrink[column] + fresh;
+                }
+            }
+            for (column, sum) in sums.iter().enumerate() {
+                let exact: f64 = (0..206).map(|key| score(key, column).exp()).sum();
+                assert!((sum * softmax.reciprocal(column) - 1.0).abs() < 1e-12, "width {width}");
+                assert!((softmax.log_sum(column) - exact.ln()).abs() < 1e-12, "width {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_that_sees_nothing_weighs_nothing() {
+        let mut softmax = Softmax::<f32>::new(4);
+        let mut scores = [f32::NEG_INFINITY; 8];
+        softmax.weigh(&mut scores);
+        assert_eq!(scores, [0.0; 8]);
+        assert_eq!((softmax.reciprocal(0), softmax.log_sum(0)), (0.0, f32::NEG_INFINITY));
     }
 }

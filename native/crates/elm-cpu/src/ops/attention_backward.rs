@@ -132,9 +132,6 @@ where
             // SAFETY: every task has its own sums.
             unsafe { sums.slice_mut(task * size, size) }.fill(T::Acc::ZERO);
         }
-        if dim == 0 {
-            return;
-        }
         let [dk, dv] =
             [self.dk, self.dv].map(|sums| sums.map(|sums| Strided::dense(sums.at(task * size), dim)));
         let place = Place { b, kv_head, first_head, dk, dv };

@@ -1,8 +1,8 @@
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
 use crate::element::{Float, Real};
-use crate::row::{RowShape, sum, sum_rows, sum2, sum3};
-use crate::view::{CallExt, Ptr, Rows, slice, slice_mut};
+use crate::row::{self, RowShape, sum, sum2, sum3};
+use crate::view::{CallExt, Ptr, Rows, slice};
 use crate::with_float;
 
 pub static KERNELS: &[Kernel] = &[
@@ -26,28 +26,27 @@ fn backward_bytes(inputs: &[Option<View>], _: &[Option<View>], _: &Attrs) -> usi
 }
 
 /// Copies a parameter into `to`, `missing` where it was not given.
-fn parameter<W: Float, R: Real>(view: Option<&View>, missing: R, to: &mut [R]) {
+fn parameter<R: Real>(view: Option<&View>, missing: R, to: &mut [R]) {
     match view {
-        Some(view) => to.iter_mut().zip(slice::<W>(view)).for_each(|(to, w)| *to = R::from_f64(w.to_f64())),
+        Some(view) => row::convert(view, to),
         None => to.fill(missing),
     }
 }
 
 fn forward(call: &KernelCall) -> Result<(), KernelError> {
-    let affine = call.optional_input(1).or(call.optional_input(2)).unwrap_or(call.input(0)).dtype;
-    with_float!(call.input(0).dtype, T => with_float!(affine, W => forward_typed::<T, W>(call)));
+    with_float!(call.input(0).dtype, T => forward_typed::<T>(call));
     Ok(())
 }
 
-fn forward_typed<T: Float, W: Float>(call: &KernelCall) {
+fn forward_typed<T: Float>(call: &KernelCall) {
     let shape = RowShape::of(call.input(0).shape());
     let dim = shape.dim;
     let (x, y) = (slice::<T>(call.input(0)), Rows::<T>::new(call.output(0)));
     let mean_out = call.optional_output(1).map(Rows::<T::Acc>::new);
     let rstd_out = call.optional_output(2).map(Rows::<T::Acc>::new);
     let (weight, bias) = (call.scratch::<T::Acc>(0, dim), call.scratch::<T::Acc>(dim, dim));
-    parameter::<W, _>(call.optional_input(1), T::Acc::ONE, weight);
-    parameter::<W, _>(call.optional_input(2), T::Acc::ZERO, bias);
+    parameter(call.optional_input(1), T::Acc::ONE, weight);
+    parameter(call.optional_input(2), T::Acc::ZERO, bias);
     let (weight, bias) = (&*weight, &*bias);
     let (eps, count) = (T::Acc::real(call.attrs.f64("eps")), T::Acc::real(dim as f64));
     call.pool().run_ranges(shape.rows, shape.grain(), |rows| {
@@ -73,19 +72,18 @@ fn forward_typed<T: Float, W: Float>(call: &KernelCall) {
 }
 
 fn backward(call: &KernelCall) -> Result<(), KernelError> {
-    let weight = call.optional_input(2).unwrap_or(call.input(1)).dtype;
-    with_float!(call.input(1).dtype, T => with_float!(weight, W => backward_typed::<T, W>(call)));
+    with_float!(call.input(1).dtype, T => backward_typed::<T>(call));
     Ok(())
 }
 
 /// With `x̂ = (x − mean) · rstd` and `g = grad · weight`: `dx = rstd · (g − mean(g) − x̂ · mean(g · x̂))`.
-fn backward_typed<T: Float, W: Float>(call: &KernelCall) {
+fn backward_typed<T: Float>(call: &KernelCall) {
     let shape = RowShape::of(call.input(1).shape());
     let dim = shape.dim;
     let (grad, x) = (slice::<T>(call.input(0)), slice::<T>(call.input(1)));
     let (means, rstds) = (slice::<T::Acc>(call.input(3)), slice::<T::Acc>(call.input(4)));
     let weight = call.scratch::<T::Acc>(0, dim);
-    parameter::<W, _>(call.optional_input(2), T::Acc::ONE, weight);
+    parameter(call.optional_input(2), T::Acc::ONE, weight);
     let weight = &*weight;
     let blocks = shape.rows.div_ceil(GRADIENT_ROWS);
     let partial = call.scratch::<T::Acc>(dim, 2 * blocks * dim);
@@ -118,7 +116,7 @@ fn backward_typed<T: Float, W: Float>(call: &KernelCall) {
     });
     for (position, part) in [(1, 0), (2, dim)] {
         if let Some(out) = call.optional_output(position) {
-            sum_rows(call.pool(), partial, part..part + dim, 2 * dim, slice_mut::<W>(out));
+            row::sum_rows(call.pool(), partial, part..part + dim, 2 * dim, out);
         }
     }
 }

@@ -2,8 +2,8 @@ use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
 use crate::angles::{self, Angles};
 use crate::element::{Float, Real};
-use crate::row::{sum, sum_rows, sum3};
-use crate::view::{CallExt, Ptr, Rows, slice, slice_mut};
+use crate::row::{self, sum, sum3};
+use crate::view::{CallExt, Ptr, Rows, slice};
 use crate::with_float;
 
 pub static KERNELS: &[Kernel] = &[
@@ -50,24 +50,23 @@ impl Sizes {
 }
 
 /// The weight of queries or keys as the arithmetic holds it; `None` if they are not normalized.
-fn weight<'a, W: Float, R: Real>(view: Option<&View>, to: &'a mut [R]) -> Option<&'a [R]> {
-    to.iter_mut().zip(slice::<W>(view?)).for_each(|(to, w)| *to = R::from_f64(w.to_f64()));
+fn weight<'a, R: Real>(view: Option<&View>, to: &'a mut [R]) -> Option<&'a [R]> {
+    row::convert(view?, to);
     Some(to)
 }
 
 fn forward(call: &KernelCall) -> Result<(), KernelError> {
-    let weight = call.optional_input(1).or(call.optional_input(2)).unwrap_or(call.input(0)).dtype;
-    with_float!(call.input(0).dtype, T => with_float!(weight, W => forward_typed::<T, W>(call)));
+    with_float!(call.input(0).dtype, T => forward_typed::<T>(call));
     Ok(())
 }
 
-fn forward_typed<T: Float, W: Float>(call: &KernelCall) {
+fn forward_typed<T: Float>(call: &KernelCall) {
     let sizes = Sizes::of(call.input(0), call.attrs);
     let Sizes { batch, tokens, query, kv, dim } = sizes;
     let table = sizes.table(call.optional_input(3).is_some());
     let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(3));
-    let q_weight = weight::<W, _>(call.optional_input(1), call.scratch::<T::Acc>(table, dim));
-    let k_weight = weight::<W, _>(call.optional_input(2), call.scratch::<T::Acc>(table + dim, dim));
+    let q_weight = weight(call.optional_input(1), call.scratch::<T::Acc>(table, dim));
+    let k_weight = weight(call.optional_input(2), call.scratch::<T::Acc>(table + dim, dim));
     let qkv = slice::<T>(call.input(0));
     let [q, k, v] = [0, 1, 2].map(|i| Rows::<T>::new(call.output(i)));
     let rstds = [3, 4].map(|i| call.optional_output(i).map(Rows::<T::Acc>::new));
@@ -82,7 +81,7 @@ fn forward_typed<T: Float, W: Float>(call: &KernelCall) {
             for (part, weight, out, rstd, heads) in
                 [(queries, q_weight, &q, &rstds[0], query), (keys, k_weight, &k, &rstds[1], kv)]
             {
-                for (h, x) in part.chunks_exact(dim.max(1)).enumerate() {
+                for (h, x) in part.chunks_exact(dim).enumerate() {
                     let row = sizes.row(b, heads, h, t);
                     // SAFETY: every row of an output belongs to one token.
                     let out = unsafe { out.part(row * dim, dim) };
@@ -93,7 +92,7 @@ fn forward_typed<T: Float, W: Float>(call: &KernelCall) {
                     }
                 }
             }
-            for (h, x) in values.chunks_exact(dim.max(1)).enumerate() {
+            for (h, x) in values.chunks_exact(dim).enumerate() {
                 // SAFETY: as above.
                 unsafe { v.part(sizes.row(b, kv, h, t) * dim, dim) }.copy_from_slice(x);
             }
@@ -136,19 +135,18 @@ fn normalize_and_turn<T: Float>(
 }
 
 fn backward(call: &KernelCall) -> Result<(), KernelError> {
-    let weight = call.optional_input(4).or(call.optional_input(5)).unwrap_or(call.input(3)).dtype;
-    with_float!(call.input(3).dtype, T => with_float!(weight, W => backward_typed::<T, W>(call)));
+    with_float!(call.input(3).dtype, T => backward_typed::<T>(call));
     Ok(())
 }
 
-fn backward_typed<T: Float, W: Float>(call: &KernelCall) {
+fn backward_typed<T: Float>(call: &KernelCall) {
     let sizes = Sizes::of(call.input(3), call.attrs);
     let Sizes { batch, tokens, query, kv, dim } = sizes;
     let table = sizes.table(call.optional_input(6).is_some());
     let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(6));
     let weights = [
-        weight::<W, _>(call.optional_input(4), call.scratch::<T::Acc>(table, dim)),
-        weight::<W, _>(call.optional_input(5), call.scratch::<T::Acc>(table + dim, dim)),
+        weight(call.optional_input(4), call.scratch::<T::Acc>(table, dim)),
+        weight(call.optional_input(5), call.scratch::<T::Acc>(table + dim, dim)),
     ];
     let blocks = (batch * tokens).div_ceil(GRADIENT_TOKENS);
     let partial = call.scratch::<T::Acc>(table + 2 * dim, 3 * blocks * dim);
@@ -187,12 +185,9 @@ fn backward_typed<T: Float, W: Float>(call: &KernelCall) {
             }
         }
     });
-    // The dtype of a gradient without a weight is that of qkv, and its value 0 in any.
     for (position, part) in [(1, 0), (2, dim)] {
         if let Some(out) = call.optional_output(position) {
-            with_float!(out.dtype, D => {
-                sum_rows(call.pool(), partial, part..part + dim, 3 * dim, slice_mut::<D>(out));
-            });
+            row::sum_rows(call.pool(), partial, part..part + dim, 3 * dim, out);
         }
     }
 }

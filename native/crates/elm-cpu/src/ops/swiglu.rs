@@ -41,7 +41,8 @@ fn forward_typed<T: Float>(call: &KernelCall) {
 #[inline(always)]
 fn sigmoid<R: Real>(a: R) -> (R, R) {
     let e = (-a.abs()).exp();
-    let (large, small) = (R::ONE / (R::ONE + e), e / (R::ONE + e));
+    let large = R::ONE / (R::ONE + e);
+    let small = e * large;
     if a >= R::ZERO { (large, small) } else { (small, large) }
 }
 
