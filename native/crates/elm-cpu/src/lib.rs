@@ -2,11 +2,15 @@
 //!
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
+mod angles;
 mod element;
+mod flash;
 mod math;
 mod nd;
 mod pool;
 mod row;
+mod scratch;
+mod tile;
 mod view;
 
 pub mod ops;

@@ -62,6 +62,12 @@ impl<T: Copy> Ptr<T> {
     pub fn raw(self) -> *mut T {
         self.0
     }
+
+    /// The same address as another type of the same width.
+    pub fn cast<U>(self) -> Ptr<U> {
+        debug_assert_eq!(size_of::<T>(), size_of::<U>());
+        Ptr(self.0.cast())
+    }
 }
 
 /// The element that the view's indices start from, as `T`; the width must be the dtype's.
@@ -126,6 +132,7 @@ pub trait CallExt {
     fn output(&self, position: usize) -> &View;
     fn optional_input(&self, position: usize) -> Option<&View>;
     fn optional_output(&self, position: usize) -> Option<&View>;
+    #[allow(clippy::mut_from_ref)]
     fn scratch<T: Copy>(&self, start: usize, len: usize) -> &mut [T];
 }
 
