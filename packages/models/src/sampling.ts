@@ -23,7 +23,7 @@ export interface SamplingOptions {
  */
 export function sample(logits: Tensor, seen: Tensor, generator: Generator, options: SamplingOptions = {}): Tensor {
   const { temperature = 1, topK, topP, minP, repetitionPenalty = 1 } = options;
-  let scores = logits.to("f32");
+  let scores: Tensor = logits.to("f32");
   if (repetitionPenalty !== 1) scores = penalize(scores, seen, repetitionPenalty);
   if (temperature === 0) return argmax(scores, { axis: -1 });
   scores = scores.div(temperature);
