@@ -2,12 +2,15 @@
 //!
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
-mod angles;
+mod copy;
 mod element;
-mod flash;
+mod ids;
+mod inverse_normal;
 mod math;
 mod nd;
+mod picked;
 mod pool;
+mod random;
 mod row;
 mod scratch;
 mod tile;
@@ -15,6 +18,6 @@ mod view;
 
 pub mod ops;
 
+pub use copy::copy;
 pub use element::{Element, Float};
-pub use ops::copy;
 pub use pool::Pool;
