@@ -3,6 +3,10 @@
 pub(super) mod along_axis;
 #[path = "assign.rs"]
 pub(super) mod assign;
+#[path = "attention.rs"]
+pub(super) mod attention;
+#[path = "attention_backward.rs"]
+pub(super) mod attention_backward;
 #[path = "concat.rs"]
 pub(super) mod concat;
 #[path = "contiguous.rs"]
@@ -21,10 +25,16 @@ pub(super) mod matmul;
 pub(super) mod multinomial;
 #[path = "pad.rs"]
 pub(super) mod pad;
+#[path = "qk_norm_rope.rs"]
+pub(super) mod qk_norm_rope;
 #[path = "random.rs"]
 pub(super) mod random;
 #[path = "rms_norm.rs"]
 pub(super) mod rms_norm;
+#[path = "rope.rs"]
+pub(super) mod rope;
+#[path = "swiglu.rs"]
+pub(super) mod swiglu;
 #[path = "take.rs"]
 pub(super) mod take;
 
@@ -33,6 +43,8 @@ pub(super) mod take;
 pub static KERNELS: &[&[elm_core::Kernel]] = &[
     along_axis::KERNELS,
     assign::KERNELS,
+    attention::KERNELS,
+    attention_backward::KERNELS,
     concat::KERNELS,
     contiguous::KERNELS,
     creation::KERNELS,
@@ -42,7 +54,10 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     matmul::KERNELS,
     multinomial::KERNELS,
     pad::KERNELS,
+    qk_norm_rope::KERNELS,
     random::KERNELS,
     rms_norm::KERNELS,
+    rope::KERNELS,
+    swiglu::KERNELS,
     take::KERNELS,
 ];
