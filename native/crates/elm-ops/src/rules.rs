@@ -86,3 +86,15 @@ pub fn elementwise(call: &OracleCall, f: impl Fn(&[f64]) -> f64) -> Vec<OracleOu
 pub fn rows<'a>(shape: &[usize], values: &'a [f64]) -> std::slice::ChunksExact<'a, f64> {
     values.chunks_exact(shape.last().copied().unwrap_or(1).max(1))
 }
+
+/// No output; the n-th tensors of all lists have one shape.
+pub fn same_shapes(call: &Infer) -> Result<Specs, OpError> {
+    let fixed = call.op.fixed_inputs();
+    let range = |index| call.op.input_range(index, call.inputs.len());
+    for index in fixed + 1..call.op.inputs.len() {
+        for (first, other) in range(fixed).zip(range(index)) {
+            call.require_shape(other, call.shape(first), "the tensor of the first list at the same place")?;
+        }
+    }
+    Ok(Specs::new())
+}
