@@ -7,6 +7,11 @@ mod math;
 mod nd;
 mod pool;
 mod row;
+mod simd;
+mod skinny;
+#[cfg(test)]
+mod testing;
+mod tile;
 mod view;
 
 pub mod ops;

@@ -62,6 +62,11 @@ impl<T: Copy> Ptr<T> {
     pub fn raw(self) -> *mut T {
         self.0
     }
+
+    /// The same address under another type; who reads it vouches for the type.
+    pub fn cast<U>(self) -> Ptr<U> {
+        Ptr(self.0.cast())
+    }
 }
 
 /// The element that the view's indices start from, as `T`; the width must be the dtype's.
