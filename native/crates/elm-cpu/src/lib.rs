@@ -3,12 +3,14 @@
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
 mod element;
+mod lists;
 mod math;
 mod nd;
 mod pool;
 mod row;
 mod simd;
 mod skinny;
+mod softmax_loss;
 #[cfg(test)]
 mod testing;
 mod tile;

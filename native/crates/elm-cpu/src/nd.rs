@@ -57,23 +57,32 @@ impl<const N: usize> Walk<N> {
 
     /// Calls `body(starts, len)` for pieces of rows that cover everything; the pieces run side by side.
     pub fn run(&self, pool: &Pool, body: impl Fn([isize; N], usize) + Sync) {
-        if self.inner == 0 || self.rows() == 0 {
-            return;
+        pool.run(self.tasks(), |task| self.task(task, &body));
+    }
+
+    /// Pieces of the work of [`Walk::run`], for kernels that share tasks among several walks.
+    pub fn tasks(&self) -> usize {
+        if self.inner == 0 {
+            0
+        } else if self.inner >= GRAIN {
+            self.rows() * self.inner.div_ceil(GRAIN)
+        } else {
+            self.rows().div_ceil(GRAIN / self.inner)
         }
+    }
+
+    /// Piece number `task`.
+    pub fn task(&self, task: usize, body: impl Fn([isize; N], usize)) {
         if self.inner >= GRAIN {
             let pieces = self.inner.div_ceil(GRAIN);
-            pool.run(self.rows() * pieces, |task| {
-                let mut at = self.start(task / pieces);
-                let from = task % pieces * GRAIN;
-                for i in 0..N {
-                    at[i] += from as isize * self.steps[i];
-                }
-                body(at, GRAIN.min(self.inner - from));
-            });
+            let mut at = self.start(task / pieces);
+            let from = task % pieces * GRAIN;
+            at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
+            body(at, GRAIN.min(self.inner - from));
         } else {
-            pool.run_ranges(self.rows(), GRAIN / self.inner, |rows| {
-                rows.for_each(|row| body(self.start(row), self.inner));
-            });
+            let grain = GRAIN / self.inner;
+            (task * grain..((task + 1) * grain).min(self.rows()))
+                .for_each(|row| body(self.start(row), self.inner));
         }
     }
 }

@@ -198,6 +198,11 @@ pub mod x86 {
 /// A float dtype as slices of its accumulator and back, at full speed.
 pub trait Slices: Float {
     fn widen(from: &[Self], to: &mut [Self::Acc]);
+    /// The slice in its accumulator: itself, or widened into `room`.
+    fn wide<'a>(from: &'a [Self], room: &'a mut [Self::Acc]) -> &'a [Self::Acc] {
+        Self::widen(from, &mut room[..from.len()]);
+        &room[..from.len()]
+    }
     /// Rounds each number once.
     fn narrow(from: &[Self::Acc], to: &mut [Self]);
 }
@@ -207,6 +212,9 @@ macro_rules! plain_slices {
         impl Slices for $T {
             fn widen(from: &[$T], to: &mut [$T]) {
                 to.copy_from_slice(from);
+            }
+            fn wide<'a>(from: &'a [$T], _: &'a mut [$T]) -> &'a [$T] {
+                from
             }
             fn narrow(from: &[$T], to: &mut [$T]) {
                 to.copy_from_slice(from);

@@ -2,6 +2,10 @@
 //!
 //! The sum over `k` of an output element runs in an order that depends on `k` and on how the right matrix lies, never
 //! on the number of rows or columns: one token at a time gives the bits of many tokens at once.
+#![allow(
+    clippy::needless_range_loop,
+    reason = "constant bounds over several arrays at once unroll into registers"
+)]
 
 use elm_core::{bf16, f16};
 

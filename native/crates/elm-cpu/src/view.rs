@@ -75,6 +75,11 @@ pub fn ptr<T>(view: &View) -> Ptr<T> {
     Ptr(view.base.cast::<T>().wrapping_add(view.layout.offset))
 }
 
+/// The same element as an address without a type.
+pub fn address(view: &View) -> Ptr<u8> {
+    Ptr(view.base.wrapping_add(view.layout.offset * view.dtype.size()))
+}
+
 /// A row-major input as a slice.
 pub fn slice<T: Copy>(view: &View) -> &[T] {
     debug_assert!(view.layout.is_contiguous());
