@@ -266,6 +266,7 @@ mod tests {
         let layout = Layout::contiguous(&[3, 1]).broadcast_to(&[2, 3, 4]).unwrap();
         assert_eq!(layout.strides.as_slice(), [0, 1, 0]);
         assert!(layout.may_overlap());
+        assert!(!Layout::contiguous(&[3, 0]).permute(&[1, 0]).may_overlap(), "nothing cannot overlap");
         assert!(Layout::contiguous(&[3]).broadcast_to(&[2]).is_none());
     }
 

@@ -4,15 +4,18 @@
 
 mod copy;
 mod element;
-mod ids;
-mod inverse_normal;
+mod lists;
 mod math;
 mod nd;
 mod picked;
 mod pool;
 mod random;
 mod row;
-mod scratch;
+mod simd;
+mod skinny;
+mod softmax_loss;
+#[cfg(test)]
+mod testing;
 mod tile;
 mod view;
 

@@ -90,27 +90,32 @@ impl<const N: usize> Walk<N> {
 
     /// Calls `body(starts, len)` for pieces of rows that cover everything; the pieces run side by side.
     pub fn run(&self, pool: &Pool, body: impl Fn([isize; N], usize) + Sync) {
-        self.run_by(pool, GRAIN, body);
+        pool.run(self.tasks(), |task| self.task(task, &body));
     }
 
-    /// The same with about `grain` elements a task.
-    pub fn run_by(&self, pool: &Pool, grain: usize, body: impl Fn([isize; N], usize) + Sync) {
-        if self.inner == 0 || self.rows() == 0 {
-            return;
-        }
-        let grain = grain.max(1);
-        if self.inner >= grain {
-            let pieces = self.inner.div_ceil(grain);
-            pool.run(self.rows() * pieces, |task| {
-                let mut at = self.start(task / pieces);
-                let from = task % pieces * grain;
-                at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
-                body(at, grain.min(self.inner - from));
-            });
+    /// Pieces of the work of [`Walk::run`], for kernels that share tasks among several walks.
+    pub fn tasks(&self) -> usize {
+        if self.inner == 0 {
+            0
+        } else if self.inner >= GRAIN {
+            self.rows() * self.inner.div_ceil(GRAIN)
         } else {
-            pool.run_ranges(self.rows(), grain / self.inner, |rows| {
-                for_rows(&self.outer, rows, |at| body(at, self.inner));
-            });
+            self.rows().div_ceil(GRAIN / self.inner)
+        }
+    }
+
+    /// Piece number `task`.
+    pub fn task(&self, task: usize, body: impl Fn([isize; N], usize)) {
+        if self.inner >= GRAIN {
+            let pieces = self.inner.div_ceil(GRAIN);
+            let mut at = self.start(task / pieces);
+            let from = task % pieces * GRAIN;
+            at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
+            body(at, GRAIN.min(self.inner - from));
+        } else {
+            let grain = GRAIN / self.inner;
+            (task * grain..((task + 1) * grain).min(self.rows()))
+                .for_each(|row| body(self.start(row), self.inner));
         }
     }
 

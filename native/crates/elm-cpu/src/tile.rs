@@ -1,160 +1,277 @@
-//! Products of small matrices on one thread, for kernels that work block by block and keep the blocks in a cache.
-//!
-//! Nothing is packed: the right matrix is read in runs of its last axis, the left one element by element, so any
-//! strides serve there. Each output element is one chain of fused multiply-adds in the order of the inner index.
+//! Matrix products in tiles: the split over tasks, and one tile on one thread in any float dtypes.
 
-use elm_core::View;
+use std::cell::RefCell;
 
-use crate::element::Real;
-use crate::view::{Ptr, ptr};
+use gemm::Parallelism;
+
+use crate::Pool;
+use crate::element::{Element, Real};
+use crate::simd::Slices;
+use crate::view::Ptr;
 
 /// Element `[i, j]` lies at `start + i·rows + j·columns`.
 #[derive(Clone, Copy)]
-pub struct Strided<T> {
+pub struct Matrix<T> {
     pub start: Ptr<T>,
     pub rows: isize,
     pub columns: isize,
 }
 
-impl<T: Copy> Strided<T> {
-    /// Rows of `width` elements behind each other.
-    pub fn dense(start: Ptr<T>, width: usize) -> Strided<T> {
-        Strided { start, rows: width as isize, columns: 1 }
+impl<T: Copy> Matrix<T> {
+    pub fn from_row(self, row: usize) -> Matrix<T> {
+        Matrix { start: self.start.moved(row as isize * self.rows), ..self }
     }
-
-    pub fn at_row(self, row: usize) -> Strided<T> {
-        Strided { start: self.start.moved(row as isize * self.rows), ..self }
+    pub fn from_column(self, column: usize) -> Matrix<T> {
+        Matrix { start: self.start.moved(column as isize * self.columns), ..self }
     }
-
-    pub fn at_column(self, column: usize) -> Strided<T> {
-        Strided { start: self.start.moved(column as isize * self.columns), ..self }
+    pub fn transposed(self) -> Matrix<T> {
+        Matrix { rows: self.columns, columns: self.rows, ..self }
     }
-
-    pub fn transposed(self) -> Strided<T> {
-        Strided { start: self.start, rows: self.columns, columns: self.rows }
+    fn cast<U>(self) -> Matrix<U> {
+        Matrix { start: self.start.cast(), rows: self.rows, columns: self.columns }
     }
 }
 
-/// A `[batch, heads, tokens, dim]` tensor of any strides.
-#[derive(Clone, Copy)]
-pub struct Heads<T> {
-    start: Ptr<T>,
-    steps: [isize; 4],
-    pub tokens: usize,
-    pub dim: usize,
+/// The two dtypes that gemm multiplies here.
+pub trait Gemm: Real {}
+impl Gemm for f32 {}
+impl Gemm for f64 {}
+
+/// Rows and columns of the part of a product that one task computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tiles {
+    pub rows: usize,
+    pub columns: usize,
 }
 
-impl<T: Copy> Heads<T> {
-    pub fn of(view: &View) -> Heads<T> {
-        let steps = std::array::from_fn(|axis| view.layout.strides[axis]);
-        Heads { start: ptr(view), steps, tokens: view.shape()[2], dim: view.shape()[3] }
+/// Tiles above this size gain nothing from being larger.
+const LARGEST: usize = 512;
+/// Tasks to aim at, so that a few cores end together.
+const TASKS: usize = 8;
+/// Multiply-adds below which a task costs more to hand out than it saves.
+const SMALLEST_WORK: usize = 256 * 1024;
+/// Rows of the micro-kernel come in multiples of this, so that tiles have no ragged edge inside the matrix.
+const ALIGN: usize = 16;
+
+impl Tiles {
+    /// A split of `batch` products that depends on their shape alone: an even number of equal tiles, at least
+    /// [`TASKS`] where the work allows it. `k` is never split, so every sum has one owner.
+    pub fn of([m, n, k]: [usize; 3], batch: usize) -> Tiles {
+        let (mut down, mut across) = (m.div_ceil(LARGEST).max(1), n.div_ceil(LARGEST).max(1));
+        loop {
+            let tiles = Tiles { rows: even(m, down), columns: even(n, across) };
+            let tasks = batch * tiles.down(m) * tiles.across(n);
+            let enough = tasks >= TASKS && (tasks % 2 == 0 || tasks > 4 * TASKS);
+            if enough || tiles.rows * tiles.columns * k < 2 * SMALLEST_WORK {
+                return tiles;
+            }
+            // Halving the longer side keeps tiles near square, where packing costs least.
+            let (before_down, before_across) = (down, across);
+            if tiles.rows >= tiles.columns && tiles.rows > 2 * ALIGN {
+                down *= 2;
+            } else if tiles.columns > 2 * ALIGN {
+                across *= 2;
+            }
+            if (down, across) == (before_down, before_across) {
+                return tiles;
+            }
+        }
     }
 
-    /// One number a token: `[batch, heads, tokens]` as heads of size 1.
-    pub fn of_numbers(view: &View) -> Heads<T> {
-        let steps = std::array::from_fn(|axis| view.layout.strides.get(axis).copied().unwrap_or(1));
-        Heads { start: ptr(view), steps, tokens: view.shape()[2], dim: 1 }
+    pub fn down(self, m: usize) -> usize {
+        m.div_ceil(self.rows)
     }
-
-    /// The tokens of one head.
-    pub fn matrix(self, b: usize, head: usize) -> Strided<T> {
-        let start = self.start.moved(b as isize * self.steps[0] + head as isize * self.steps[1]);
-        Strided { start, rows: self.steps[2], columns: self.steps[3] }
+    pub fn across(self, n: usize) -> usize {
+        n.div_ceil(self.columns)
     }
 }
 
-/// Rows of a register tile. With 16 columns its sums fill 12 of the 16 AVX2 registers, which leaves room for one
-/// row of the right matrix and an element of the left.
-const ROWS: usize = 6;
+/// The size of one of `parts` nearly equal parts of `len`.
+fn even(len: usize, parts: usize) -> usize {
+    len.div_ceil(parts).next_multiple_of(ALIGN).clamp(1, len.max(1))
+}
 
-/// `out = left · right`, or `out += left · right`; `left` is `[m, k]`, `right` is `[k, n]`.
+/// `out = left · right`, or added to `out`, for one product split over the pool.
 ///
 /// # Safety
-/// The matrices lie inside live storages, nobody else touches `out`, and the columns of `right` and `out` are 1
-/// apart.
-pub unsafe fn multiply<R: Real>(
+/// The matrices lie inside live storages of the given sizes and nobody else touches `out`.
+pub unsafe fn multiply<A, B, Y>(
+    pool: &Pool,
     [m, n, k]: [usize; 3],
-    left: Strided<R>,
-    right: Strided<R>,
-    out: Strided<R>,
-    accumulate: bool,
-) {
-    debug_assert!(right.columns == 1 && out.columns == 1);
-    let mut column = 0;
-    // SAFETY: columns up to `n` only; the rest is passed on from the caller.
-    unsafe {
-        // One row needs more columns to keep as many sums in flight.
-        while m == 1 && n - column >= 64 {
-            tile::<R, 1, 64>(k, left, right.at_column(column), out.at_column(column), accumulate);
-            column += 64;
-        }
-        column = panels::<R, 16>([m, n, k], column, left, right, out, accumulate);
-        column = panels::<R, 8>([m, n, k], column, left, right, out, accumulate);
-        column = panels::<R, 4>([m, n, k], column, left, right, out, accumulate);
-        panels::<R, 1>([m, n, k], column, left, right, out, accumulate);
-    }
+    left: Matrix<A>,
+    right: Matrix<B>,
+    out: Matrix<Y>,
+    add: bool,
+) where
+    A: Slices<Acc: Gemm>,
+    B: Slices<Acc = A::Acc>,
+    Y: Slices<Acc = A::Acc>,
+{
+    let tiles = Tiles::of([m, n, k], 1);
+    pool.run(tiles.down(m) * tiles.across(n), |task| {
+        // SAFETY: tasks have disjoint tiles; the rest is the caller's promise.
+        unsafe { one_of(tiles, task, [m, n, k], left, right, out, add) };
+    });
 }
 
-/// All panels of `N` columns that fit from `column` on; returns the column behind them.
-unsafe fn panels<R: Real, const N: usize>(
+/// Tile number `task` of a product.
+///
+/// # Safety
+/// As for [`multiply`].
+pub unsafe fn one_of<A, B, Y>(
+    tiles: Tiles,
+    task: usize,
     [m, n, k]: [usize; 3],
-    mut column: usize,
-    left: Strided<R>,
-    right: Strided<R>,
-    out: Strided<R>,
-    accumulate: bool,
-) -> usize {
-    while n - column >= N {
-        let (right, out) = (right.at_column(column), out.at_column(column));
-        for row in (0..m).step_by(ROWS) {
-            let (left, out) = (left.at_row(row), out.at_row(row));
-            // SAFETY: rows up to `m` only; the rest is passed on from `multiply`.
-            unsafe {
-                match m - row {
-                    1 => tile::<R, 1, N>(k, left, right, out, accumulate),
-                    2 => tile::<R, 2, N>(k, left, right, out, accumulate),
-                    3 => tile::<R, 3, N>(k, left, right, out, accumulate),
-                    4 => tile::<R, 4, N>(k, left, right, out, accumulate),
-                    5 => tile::<R, 5, N>(k, left, right, out, accumulate),
-                    _ => tile::<R, ROWS, N>(k, left, right, out, accumulate),
+    left: Matrix<A>,
+    right: Matrix<B>,
+    out: Matrix<Y>,
+    add: bool,
+) where
+    A: Slices<Acc: Gemm>,
+    B: Slices<Acc = A::Acc>,
+    Y: Slices<Acc = A::Acc>,
+{
+    let across = tiles.across(n);
+    let (row, column) = (task / across * tiles.rows, task % across * tiles.columns);
+    let size = [tiles.rows.min(m - row), tiles.columns.min(n - column), k];
+    let (left, right) = (left.from_row(row), right.from_column(column));
+    // SAFETY: the tile lies inside the matrices.
+    unsafe { tile(size, left, right, out.from_row(row).from_column(column), add) };
+}
+
+/// Steps of `k` that are widened at once.
+const DEPTH: usize = 512;
+
+thread_local! {
+    /// Widened pieces of half-precision operands, at most a few MB.
+    static SCRATCH: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `out = left · right`, or added to `out`, on this thread. Half precision is widened piece by piece and the result
+/// rounded once.
+///
+/// # Safety
+/// As for [`multiply`].
+unsafe fn tile<A, B, Y>([m, n, k]: [usize; 3], left: Matrix<A>, right: Matrix<B>, out: Matrix<Y>, add: bool)
+where
+    A: Slices<Acc: Gemm>,
+    B: Slices<Acc = A::Acc>,
+    Y: Slices<Acc = A::Acc>,
+{
+    let wide = |dtype| dtype == <A::Acc as Element>::DTYPE;
+    if wide(A::DTYPE) && wide(B::DTYPE) && wide(Y::DTYPE) {
+        // SAFETY: the casts name the types that the dtypes say; the rest is the caller's promise.
+        return unsafe { gemm([m, n, k], left.cast::<A::Acc>(), right.cast(), out.cast(), add) };
+    }
+    let depth = DEPTH.min(k);
+    let of_left = if wide(A::DTYPE) { 0 } else { m * depth };
+    let of_right = if wide(B::DTYPE) { 0 } else { n * depth };
+    let of_out = if wide(Y::DTYPE) { 0 } else { m * n };
+    with_scratch(of_left + of_right + of_out, |scratch: &mut [A::Acc]| {
+        let (for_left, rest) = scratch.split_at_mut(of_left);
+        let (for_right, for_out) = rest.split_at_mut(of_right);
+        let rounds = !wide(Y::DTYPE);
+        let target = if rounds {
+            Matrix { start: Ptr::of(for_out), rows: n as isize, columns: 1 }
+        } else {
+            out.cast()
+        };
+        debug_assert!(!(rounds && add), "a rounded product cannot be added to");
+        let mut at = 0;
+        // SAFETY: pieces stay inside the matrices; casts name the types that the dtypes say.
+        unsafe {
+            loop {
+                let depth = depth.min(k - at);
+                let (left, right) = (left.from_column(at), right.from_row(at));
+                let left = if wide(A::DTYPE) { left.cast() } else { widened([m, depth], left, for_left) };
+                let right = if wide(B::DTYPE) { right.cast() } else { widened([depth, n], right, for_right) };
+                gemm([m, n, depth], left, right, target, add || at > 0);
+                at += depth;
+                if at >= k {
+                    break;
+                }
+            }
+            if rounds {
+                for row in 0..m {
+                    let line = &for_out[row * n..(row + 1) * n];
+                    Y::narrow(line, out.from_row(row).start.slice_mut(0, n));
                 }
             }
         }
-        column += N;
-    }
-    column
+    });
 }
 
-/// The sums of `M × N` outputs stay in registers over all of `k`.
-#[inline(never)]
-unsafe fn tile<R: Real, const M: usize, const N: usize>(
-    k: usize,
-    left: Strided<R>,
-    right: Strided<R>,
-    out: Strided<R>,
-    accumulate: bool,
-) {
-    let mut sums = [[R::ZERO; N]; M];
-    let (mut right_row, mut left_column) = (right.start, left.start);
-    // SAFETY: `k` rows of `N` elements lie in `right`, `M` rows of `k` in `left`, `M` rows of `N` in `out`.
-    unsafe {
-        for _ in 0..k {
-            let row: &[R; N] = &*right_row.raw().cast_const().cast::<[R; N]>();
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let x = left_column.read(i as isize * left.rows);
-                for (sum, y) in sums.iter_mut().zip(row) {
-                    *sum = x.mul_add(*y, *sum);
+/// Calls `body` with `len` numbers of this thread's scratch, whose values are arbitrary.
+pub fn with_scratch<R: Real>(len: usize, body: impl FnOnce(&mut [R])) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let words = (len * size_of::<R>()).div_ceil(size_of::<u64>());
+        if scratch.len() < words {
+            scratch.resize(words, 0);
+        }
+        // SAFETY: the buffer is as long and as aligned as that, and any bits are a number.
+        body(unsafe { std::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast::<R>(), len) });
+    });
+}
+
+/// A copy of a matrix in its accumulator, in the order in which it lies.
+///
+/// # Safety
+/// The matrix is readable at this size.
+unsafe fn widened<T: Slices>([m, n]: [usize; 2], from: Matrix<T>, to: &mut [T::Acc]) -> Matrix<T::Acc> {
+    if from.rows == 1 && from.columns != 1 {
+        // SAFETY: passed on.
+        return unsafe { widened([n, m], from.transposed(), to) }.transposed();
+    }
+    for (row, line) in to[..m * n].chunks_exact_mut(n.max(1)).enumerate() {
+        let from = from.from_row(row);
+        // SAFETY: the row lies inside the matrix.
+        unsafe {
+            if from.columns == 1 {
+                T::widen(from.start.slice(0, n), line);
+            } else {
+                for (column, slot) in line.iter_mut().enumerate() {
+                    *slot = from.start.read(column as isize * from.columns).load();
                 }
             }
-            right_row = right_row.moved(right.rows);
-            left_column = left_column.moved(left.columns);
         }
-        for (i, sums) in sums.iter().enumerate() {
-            let out: &mut [R; N] = &mut *out.at_row(i).start.raw().cast::<[R; N]>();
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = if accumulate { *out + *sum } else { *sum };
-            }
-        }
+    }
+    Matrix { start: Ptr::of(to), rows: n as isize, columns: 1 }
+}
+
+/// `out = left · right`, or added to `out`, on this thread.
+///
+/// # Safety
+/// As for [`multiply`].
+pub unsafe fn gemm<R: Gemm>(
+    [m, n, k]: [usize; 3],
+    left: Matrix<R>,
+    right: Matrix<R>,
+    out: Matrix<R>,
+    add: bool,
+) {
+    // SAFETY: passed on from the caller; unless `add`, `out` is not read and need not be initialized.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.start.raw(),
+            out.columns,
+            out.rows,
+            add,
+            left.start.raw(),
+            left.columns,
+            left.rows,
+            right.start.raw(),
+            right.columns,
+            right.rows,
+            if add { R::ONE } else { R::ZERO },
+            R::ONE,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
     }
 }
 
@@ -162,31 +279,27 @@ unsafe fn tile<R: Real, const M: usize, const N: usize>(
 mod tests {
     use super::*;
 
-    /// Whole numbers, so that the order of the sums does not matter.
     #[test]
-    fn products_of_every_remainder_are_exact() {
-        for (m, n, k) in [(1, 1, 1), (1, 70, 5), (6, 16, 3), (7, 29, 4), (13, 31, 9), (5, 64, 0), (4, 12, 2)]
-        {
-            let mut a: Vec<f32> = (0..m * k).map(|i| (i % 7) as f32 - 3.0).collect();
-            let mut b: Vec<f32> = (0..k * n).map(|i| (i % 5) as f32 - 2.0).collect();
-            for transposed in [false, true] {
-                let mut out = vec![1.0f32; m * n];
-                let (width, height) = (k, m);
-                let left = match transposed {
-                    false => Strided::dense(Ptr::of(&mut a), width),
-                    true => Strided::dense(Ptr::of(&mut a), height).transposed(),
-                };
-                let target = Strided::dense(Ptr::of(&mut out), n);
-                // SAFETY: the vectors have exactly these sizes.
-                unsafe {
-                    multiply([m, n, k], left, Strided::dense(Ptr::of(&mut b), n), target, true);
-                }
-                for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-                    let at = |p: usize| if transposed { a[p * m + i] } else { a[i * k + p] };
-                    let want = 1.0 + (0..k).map(|p| at(p) * b[p * n + j]).sum::<f32>();
-                    assert_eq!(out[i * n + j], want, "{m}x{n}x{k} [{i}, {j}]");
-                }
-            }
+    fn training_shapes_split_into_an_even_number_of_equal_tiles() {
+        let shapes = [
+            [512, 1024, 256],
+            [2048, 768, 192],
+            [192, 768, 2048],
+            [768, 768, 2048],
+            [512, 1536, 1280],
+            [2048, 2048, 2048],
+            [300, 200, 500],
+        ];
+        for [m, n, k] in shapes {
+            let tiles = Tiles::of([m, n, k], 1);
+            let tasks = tiles.down(m) * tiles.across(n);
+            assert!(tasks >= TASKS && tasks % 2 == 0, "{m}×{n}×{k}: {tasks} tasks of {tiles:?}");
         }
+    }
+
+    #[test]
+    fn tiny_products_are_not_split() {
+        assert_eq!(Tiles::of([64, 64, 64], 1), Tiles { rows: 64, columns: 64 });
+        assert_eq!(Tiles::of([0, 5, 3], 1), Tiles { rows: 1, columns: 5 });
     }
 }

@@ -63,9 +63,8 @@ impl<T: Copy> Ptr<T> {
         self.0
     }
 
-    /// The same address as another type of the same width.
+    /// The same address under another type; who reads it vouches for the type.
     pub fn cast<U>(self) -> Ptr<U> {
-        debug_assert_eq!(size_of::<T>(), size_of::<U>());
         Ptr(self.0.cast())
     }
 }
@@ -74,6 +73,11 @@ impl<T: Copy> Ptr<T> {
 pub fn ptr<T>(view: &View) -> Ptr<T> {
     debug_assert_eq!(size_of::<T>(), view.dtype.size());
     Ptr(view.base.cast::<T>().wrapping_add(view.layout.offset))
+}
+
+/// The same element as an address without a type.
+pub fn address(view: &View) -> Ptr<u8> {
+    Ptr(view.base.wrapping_add(view.layout.offset * view.dtype.size()))
 }
 
 /// A row-major input as a slice.
