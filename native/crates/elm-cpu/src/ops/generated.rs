@@ -3,16 +3,32 @@
 pub(super) mod accumulate;
 #[path = "adamw.rs"]
 pub(super) mod adamw;
+#[path = "along_axis.rs"]
+pub(super) mod along_axis;
+#[path = "assign.rs"]
+pub(super) mod assign;
+#[path = "attention.rs"]
+pub(super) mod attention;
+#[path = "attention_backward.rs"]
+pub(super) mod attention_backward;
+#[path = "concat.rs"]
+pub(super) mod concat;
 #[path = "contiguous.rs"]
 pub(super) mod contiguous;
+#[path = "creation.rs"]
+pub(super) mod creation;
 #[path = "cross_entropy.rs"]
 pub(super) mod cross_entropy;
+#[path = "dropout.rs"]
+pub(super) mod dropout;
 #[path = "elementwise.rs"]
 pub(super) mod elementwise;
 #[path = "embedding.rs"]
 pub(super) mod embedding;
 #[path = "global_norm.rs"]
 pub(super) mod global_norm;
+#[path = "layer_norm.rs"]
+pub(super) mod layer_norm;
 #[path = "linear_cross_entropy.rs"]
 pub(super) mod linear_cross_entropy;
 #[path = "matmul.rs"]
@@ -27,19 +43,33 @@ pub(super) mod qk_norm_rope;
 pub(super) mod random;
 #[path = "rms_norm.rs"]
 pub(super) mod rms_norm;
+#[path = "rope.rs"]
+pub(super) mod rope;
 #[path = "sgd.rs"]
 pub(super) mod sgd;
+#[path = "swiglu.rs"]
+pub(super) mod swiglu;
+#[path = "take.rs"]
+pub(super) mod take;
 
 /// The kernels of every file in this folder.
 #[rustfmt::skip]
 pub static KERNELS: &[&[elm_core::Kernel]] = &[
     accumulate::KERNELS,
     adamw::KERNELS,
+    along_axis::KERNELS,
+    assign::KERNELS,
+    attention::KERNELS,
+    attention_backward::KERNELS,
+    concat::KERNELS,
     contiguous::KERNELS,
+    creation::KERNELS,
     cross_entropy::KERNELS,
+    dropout::KERNELS,
     elementwise::KERNELS,
     embedding::KERNELS,
     global_norm::KERNELS,
+    layer_norm::KERNELS,
     linear_cross_entropy::KERNELS,
     matmul::KERNELS,
     multinomial::KERNELS,
@@ -47,5 +77,8 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     qk_norm_rope::KERNELS,
     random::KERNELS,
     rms_norm::KERNELS,
+    rope::KERNELS,
     sgd::KERNELS,
+    swiglu::KERNELS,
+    take::KERNELS,
 ];

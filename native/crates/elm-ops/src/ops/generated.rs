@@ -3,6 +3,16 @@
 pub(super) mod accumulate;
 #[path = "adamw.rs"]
 pub(super) mod adamw;
+#[path = "along_axis.rs"]
+pub(super) mod along_axis;
+#[path = "arg_reduce.rs"]
+pub(super) mod arg_reduce;
+#[path = "assign.rs"]
+pub(super) mod assign;
+#[path = "attention.rs"]
+pub(super) mod attention;
+#[path = "binary.rs"]
+pub(super) mod binary;
 #[path = "cast.rs"]
 pub(super) mod cast;
 #[path = "compare.rs"]
@@ -11,16 +21,24 @@ pub(super) mod compare;
 pub(super) mod concat;
 #[path = "contiguous.rs"]
 pub(super) mod contiguous;
+#[path = "creation.rs"]
+pub(super) mod creation;
 #[path = "cross_entropy.rs"]
 pub(super) mod cross_entropy;
-#[path = "elementwise.rs"]
-pub(super) mod elementwise;
+#[path = "cumsum.rs"]
+pub(super) mod cumsum;
+#[path = "dropout.rs"]
+pub(super) mod dropout;
 #[path = "embedding.rs"]
 pub(super) mod embedding;
 #[path = "global_norm.rs"]
 pub(super) mod global_norm;
+#[path = "layer_norm.rs"]
+pub(super) mod layer_norm;
 #[path = "linear_cross_entropy.rs"]
 pub(super) mod linear_cross_entropy;
+#[path = "logical.rs"]
+pub(super) mod logical;
 #[path = "matmul.rs"]
 pub(super) mod matmul;
 #[path = "multinomial.rs"]
@@ -35,23 +53,50 @@ pub(super) mod random;
 pub(super) mod reduce;
 #[path = "rms_norm.rs"]
 pub(super) mod rms_norm;
+#[path = "rope.rs"]
+pub(super) mod rope;
+#[path = "select.rs"]
+pub(super) mod select;
 #[path = "sgd.rs"]
 pub(super) mod sgd;
+#[path = "softmax.rs"]
+pub(super) mod softmax;
+#[path = "sort.rs"]
+pub(super) mod sort;
+#[path = "swiglu.rs"]
+pub(super) mod swiglu;
+#[path = "take.rs"]
+pub(super) mod take;
+#[path = "triangle.rs"]
+pub(super) mod triangle;
+#[path = "unary.rs"]
+pub(super) mod unary;
+#[path = "views.rs"]
+pub(super) mod views;
 
 /// The ops of every file in this folder.
 #[rustfmt::skip]
 pub static OPS: &[&[&elm_core::OpDef]] = &[
     accumulate::OPS,
     adamw::OPS,
+    along_axis::OPS,
+    arg_reduce::OPS,
+    assign::OPS,
+    attention::OPS,
+    binary::OPS,
     cast::OPS,
     compare::OPS,
     concat::OPS,
     contiguous::OPS,
+    creation::OPS,
     cross_entropy::OPS,
-    elementwise::OPS,
+    cumsum::OPS,
+    dropout::OPS,
     embedding::OPS,
     global_norm::OPS,
+    layer_norm::OPS,
     linear_cross_entropy::OPS,
+    logical::OPS,
     matmul::OPS,
     multinomial::OPS,
     pad::OPS,
@@ -59,5 +104,14 @@ pub static OPS: &[&[&elm_core::OpDef]] = &[
     random::OPS,
     reduce::OPS,
     rms_norm::OPS,
+    rope::OPS,
+    select::OPS,
     sgd::OPS,
+    softmax::OPS,
+    sort::OPS,
+    swiglu::OPS,
+    take::OPS,
+    triangle::OPS,
+    unary::OPS,
+    views::OPS,
 ];
