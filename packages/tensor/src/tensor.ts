@@ -31,11 +31,13 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   _scope: Scope | null;
 
   /** Takes over one reference to `id`. @internal */
-  constructor(id: number, dtype: D, shape: S, device: Device) {
+  constructor(id: number, dtype: D, shape: S, device: Device, owner: "scope" | "caller" = "scope") {
     this._id = id;
     this.dtype = dtype;
     this.shape = shape;
     this.device = device;
+    this._scope = null;
+    if (owner === "caller") return;
     const scope = currentScope();
     this._scope = scope;
     if (scope) scope._add(this);
@@ -71,11 +73,29 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     return this._id;
   }
 
-  /** A second owner of the same tensor, which lives on when this one is freed. @internal */
-  _alias(pin: boolean): Tensor<S, D> {
+  /**
+   * The same tensor for an owner outside of all scopes, who needs its present values and ends with `_unhold`.
+   *
+   * @internal
+   */
+  _hold(): Tensor<S, D> {
     const id = this._live;
-    core.retain(id, pin);
+    core.retain(id, true);
+    return new Tensor(id, this.dtype, this.shape, this.device, "caller");
+  }
+
+  /** Another owner of the same tensor, in the current scope. @internal */
+  _share(): Tensor<S, D> {
+    const id = this._live;
+    core.retain(id, false);
     return new Tensor(id, this.dtype, this.shape, this.device);
+  }
+
+  /** @internal */
+  _unhold(): void {
+    if (this._id === 0) return;
+    core.release(this._id, true);
+    this._id = 0;
   }
 
   /** Frees the tensor now. Later uses throw; a second call does nothing. */
