@@ -74,13 +74,14 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /**
-   * The same tensor for an owner outside of all scopes, who needs its present values and ends with `_unhold`.
+   * The same tensor for an owner outside of all scopes, who ends with `_unhold`. A pinned one needs the present values:
+   * writing to them is refused meanwhile.
    *
    * @internal
    */
-  _hold(): Tensor<S, D> {
+  _hold(pin = true): Tensor<S, D> {
     const id = this._live;
-    core.retain(id, true);
+    core.retain(id, pin);
     return new Tensor(id, this.dtype, this.shape, this.device, "caller");
   }
 
@@ -92,16 +93,17 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /** @internal */
-  _unhold(): void {
+  _unhold(pin = true): void {
     if (this._id === 0) return;
-    core.release(this._id, true);
+    core.release(this._id, pin);
     this._id = 0;
   }
 
   /** Frees the tensor now. Later uses throw; a second call does nothing. */
   dispose(): void {
     if (this._id === 0) return;
-    core.release(this._id, false);
+    if (this._scope === null) core.releaseTracked(this._id);
+    else core.release(this._id, false);
     this._id = 0;
   }
 

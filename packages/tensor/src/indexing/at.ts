@@ -38,9 +38,11 @@ export function at<D extends DType>(
 ): Tensor<Shape, D> | Promise<Tensor<Shape, D>> {
   const parts = parseIndex("at", x.shape, index);
   if (!parts.some(({ kind }) => kind === "mask")) return gather(basicView(x, parts));
-  return Promise.all(
-    index.map(async (item) => (isMask(item) ? await nonzero(item) : [item])),
-  ).then((items) => gather(basicView(x, parseIndex("at", x.shape, items.flat()))));
+  const found = index.map(async (item): Promise<(IndexItem | Tensor)[]> => {
+    if (!isMask(item)) return [item];
+    return [...(await nonzero(item))];
+  });
+  return Promise.all(found).then((items) => gather(basicView(x, parseIndex("at", x.shape, items.flat(1) as IndexItem[]))));
 }
 
 /** The same with the values of bool tensors read at once, blocking. */

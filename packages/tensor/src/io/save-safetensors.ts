@@ -21,7 +21,7 @@ export type NamedTensors = ReadonlyMap<string, Tensor> | Readonly<Record<string,
 const DTYPE_ORDER: readonly DType[] = ["i64", "f64", "f32", "u32", "i32", "bf16", "f16", "i8", "u8", "bool"];
 
 /**
- * Writes tensors into a safetensors file, as they are at the time of the call.
+ * Writes tensors into a safetensors file. They must not be written to before this resolves; they may be freed.
  *
  * The file appears under its name only when it is complete and on the disk; until then an older one of that name stays.
  * One tensor at a time is in host memory. Tensors lie in the order that the format's own library writes, so that loading
@@ -36,8 +36,8 @@ const DTYPE_ORDER: readonly DType[] = ["i64", "f64", "f32", "u32", "i32", "bf16"
 export async function saveSafetensors(path: string, tensors: NamedTensors, options: SaveOptions = {}): Promise<void> {
   const file = resolve(path);
   refuseMapped(file);
-  // Aliases: what the caller frees or drops meanwhile is still written.
-  const entries = inOrder(tensors).map(([name, tensor]) => [name, tensor._alias(false)] as const);
+  // What the caller frees or drops meanwhile is still written.
+  const entries = inOrder(tensors).map(([name, tensor]) => [name, tensor._hold(false)] as const);
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
   let handle: FileHandle | undefined;
   try {
@@ -56,7 +56,7 @@ export async function saveSafetensors(path: string, tensors: NamedTensors, optio
     if (isSystemError(error)) throw new FileError(`cannot write ${file}: ${error.message}`, { path: file, cause: error });
     throw error;
   } finally {
-    for (const [, tensor] of entries) tensor.dispose();
+    for (const [, tensor] of entries) tensor._unhold(false);
   }
 }
 
