@@ -38,11 +38,8 @@ export function at<D extends DType>(
 ): Tensor<Shape, D> | Promise<Tensor<Shape, D>> {
   const parts = parseIndex("at", x.shape, index);
   if (!parts.some(({ kind }) => kind === "mask")) return gather(basicView(x, parts));
-  const found = index.map(async (item): Promise<(IndexItem | Tensor)[]> => {
-    if (!isMask(item)) return [item];
-    return [...(await nonzero(item))];
-  });
-  return Promise.all(found).then((items) => gather(basicView(x, parseIndex("at", x.shape, items.flat(1) as IndexItem[]))));
+  const found = index.map(async (item) => (isMask(item) ? await nonzero(item) : [item as IndexItem]));
+  return Promise.all(found).then((items) => gather(basicView(x, parseIndex("at", x.shape, items.flat<IndexItem[][]>()))));
 }
 
 /** The same with the values of bool tensors read at once, blocking. */
@@ -51,9 +48,9 @@ export function atSync<D extends DType>(
   ...index: readonly (IndexItem | Tensor<Shape, "bool">)[]
 ): Tensor<Shape, D> {
   parseIndex("at", x.shape, index);
-  const items = index.flatMap((item) => (isMask(item) ? nonzeroSync(item) : [item]));
+  const items = index.flatMap((item): readonly IndexItem[] => (isMask(item) ? nonzeroSync(item) : [item]));
   return gather(basicView(x, parseIndex("at", x.shape, items)));
 }
 
-const isMask = (item: IndexItem | Tensor): item is Tensor =>
+const isMask = (item: IndexItem | Tensor): item is Tensor<Shape, "bool"> =>
   typeof item === "object" && item !== null && "dtype" in item && item.dtype === "bool";
