@@ -67,7 +67,7 @@ export type InferDType<T> = T extends Float64Array
 export function tensor<T extends TensorData, D extends DType = InferDType<T>>(
   values: T,
   options: CreateOptions<D> & { readonly shape?: Shape | undefined } = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   const shape = options.shape ?? shapeOf(values);
   const count = shape.reduce((product, dim) => product * dim, 1);
   const dtype: DType = options.dtype ?? inferDType(values);

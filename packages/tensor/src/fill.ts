@@ -20,7 +20,7 @@ export type FillDType<V> = V extends boolean ? "bool" : V extends bigint ? "i64"
  * zeros([2], { dtype: "i32" }).dtype; // "i32"
  * ```
  */
-export function zeros<D extends DType = "f32">(shape: Shape, options: CreateOptions<D> = {}): Tensor<Shape, D> {
+export function zeros<D extends DType = "f32">(shape: Shape, options: CreateOptions<D> = {}): Tensor<Shape, NoInfer<D>> {
   return full(shape, 0, options);
 }
 
@@ -32,7 +32,7 @@ export function zeros<D extends DType = "f32">(shape: Shape, options: CreateOpti
  * await ones([3]).sum().item(); // 3
  * ```
  */
-export function ones<D extends DType = "f32">(shape: Shape, options: CreateOptions<D> = {}): Tensor<Shape, D> {
+export function ones<D extends DType = "f32">(shape: Shape, options: CreateOptions<D> = {}): Tensor<Shape, NoInfer<D>> {
   return full(shape, 1, options);
 }
 
@@ -49,7 +49,7 @@ export function full<V extends number | bigint | boolean, D extends DType = Fill
   shape: Shape,
   value: V,
   { dtype, device }: CreateOptions<D> = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   const own = typeof value === "boolean" ? "bool" : typeof value === "bigint" ? "i64" : defaults().dtype;
   const wanted: DType = dtype ?? own;
   checkScalar(value, wanted, "full");

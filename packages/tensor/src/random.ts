@@ -46,7 +46,7 @@ export interface UniformOptions<D extends DType = DType> extends RandomOptions<D
  * uniform([2, 3], { low: -1, high: 1, generator: new Generator(7) });
  * ```
  */
-export function uniform<D extends DType = "f32">(shape: Shape, options: UniformOptions<D> = {}): Tensor<Shape, D> {
+export function uniform<D extends DType = "f32">(shape: Shape, options: UniformOptions<D> = {}): Tensor<Shape, NoInfer<D>> {
   const { low, high, dtype, device } = options;
   const at = place(options, sizeOf("uniform", shape));
   return internal.uniform(shape, { low, high, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
@@ -70,7 +70,7 @@ export interface NormalOptions<D extends DType = DType> extends RandomOptions<D>
  * normal([2, 3], { std: 0.02 });
  * ```
  */
-export function normal<D extends DType = "f32">(shape: Shape, options: NormalOptions<D> = {}): Tensor<Shape, D> {
+export function normal<D extends DType = "f32">(shape: Shape, options: NormalOptions<D> = {}): Tensor<Shape, NoInfer<D>> {
   const { mean, std, dtype, device } = options;
   const at = place(options, sizeOf("normal", shape));
   return internal.normal(shape, { mean, std, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
@@ -97,7 +97,7 @@ export interface TruncatedNormalOptions<D extends DType = DType> extends NormalO
 export function truncatedNormal<D extends DType = "f32">(
   shape: Shape,
   options: TruncatedNormalOptions<D> = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   const { mean, std, low, high, dtype, device } = options;
   const at = place(options, sizeOf("truncatedNormal", shape));
   const attrs = { mean, std, low, high, dtype: dtypeOf(dtype), device, ...at };

@@ -66,7 +66,7 @@ interface Entry {
 
 interface Header {
   readonly file: number;
-  readonly metadata: Record<string, string>;
+  readonly header: { readonly __metadata__?: Readonly<Record<string, string>> | null };
   readonly tensors: readonly Entry[];
 }
 
@@ -94,7 +94,7 @@ export async function loadSafetensors(path: string, options: LoadOptions = {}): 
   const file = resolve(path);
   const before = await identity(file);
   const header = openHeader(file);
-  const loaded = new Safetensors(file, header.metadata);
+  const loaded = new Safetensors(file, header.header.__metadata__ ?? {});
   const reader = mmap || device.name === "meta" ? new MapReader(header.file) : new CopyReader(await open(file), file);
   try {
     for (const entry of header.tensors) {
