@@ -14,7 +14,7 @@ export {
   OutOfMemoryError,
   UsageError,
 } from "@openelm/native";
-export { autocast } from "./autocast.js";
+export { autocast, currentAutocast } from "./autocast.js";
 export * from "./create.js";
 export { type Defaults, defaults, withDefaults } from "./defaults.js";
 export { Device, type DeviceLike, type DeviceStats, device, devices, type MemoryStats } from "./device.js";
