@@ -77,6 +77,9 @@ impl Layout {
     /// Whether two indices may name the same element, decided conservatively: sorted by stride, each axis must
     /// step over all that the smaller ones span.
     pub fn may_overlap(&self) -> bool {
+        if self.elements() == 0 {
+            return false;
+        }
         let mut axes: SmallVec<[(usize, usize); 8]> = self
             .shape
             .iter()
@@ -254,6 +257,8 @@ mod tests {
         }
         let empty = Layout::contiguous(&[0, 6]).slice(&[0, 5], &[0, 6], &[1, -1]).unwrap();
         assert_eq!((empty.offset, empty.shape.as_slice()), (0, [0, 6].as_slice()));
+        // The other axis of a turned empty tensor has stride 0, but there is nothing that could overlap.
+        assert!(!Layout::contiguous(&[3, 0]).permute(&[1, 0]).may_overlap());
     }
 
     #[test]
@@ -261,6 +266,7 @@ mod tests {
         let layout = Layout::contiguous(&[3, 1]).broadcast_to(&[2, 3, 4]).unwrap();
         assert_eq!(layout.strides.as_slice(), [0, 1, 0]);
         assert!(layout.may_overlap());
+        assert!(!Layout::contiguous(&[3, 0]).permute(&[1, 0]).may_overlap(), "nothing cannot overlap");
         assert!(Layout::contiguous(&[3]).broadcast_to(&[2]).is_none());
     }
 

@@ -2,15 +2,25 @@
 //!
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
+mod copy;
 mod element;
+mod lists;
 mod math;
 mod nd;
+mod picked;
 mod pool;
+mod random;
 mod row;
+mod simd;
+mod skinny;
+mod softmax_loss;
+#[cfg(test)]
+mod testing;
+mod tile;
 mod view;
 
 pub mod ops;
 
+pub use copy::copy;
 pub use element::{Element, Float};
-pub use ops::copy;
 pub use pool::Pool;

@@ -104,6 +104,9 @@ fn infer_rows(call: &Infer, first: usize, extra: usize) -> Result<TensorSpec, Op
     if k[0] != q[0] || k[3] != q[3] {
         return Err(call.shape_error("k must have the batch and the head size (last axis) of q"));
     }
+    if q[3] == 0 {
+        return Err(call.shape_error("a head must hold at least one number, the last axis of q is 0"));
+    }
     call.require_shape(first + 2, k, "that of k")?;
     if k[1] == 0 || q[1] % k[1] != 0 {
         return Err(call.shape_error(format!(

@@ -36,8 +36,8 @@ static LAYER_NORM: OpDef = OpDef {
             sample(&[shape, dim, dim])
         };
         let mut samples: Vec<Sample> = shapes().map(both).collect();
-        samples.push(sample(&[&[3, 20]]));
-        samples.push(sample(&[&[3, 20], &[20]]).f64("eps", 0.1));
+        samples.push(sample(&[&[3, 20]]).absent().absent());
+        samples.push(sample(&[&[3, 20], &[20]]).absent().f64("eps", 0.1));
         samples.push(sample(&[&[3, 20]]).absent().and(&[20], Fill::Uniform(-2.0, 2.0)));
         samples
     },

@@ -104,7 +104,7 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
         let matrix =
             (0..own.len()).fold(0, |flat, axis| flat * own[axis] + index[lead + axis].min(own[axis] - 1));
         let matrices: usize = own.iter().product();
-        if matrices == 0 { 0 } else { matrix * (call.values(input).len() / matrices) }
+        matrix * call.values(input).len().checked_div(matrices).unwrap_or(0)
     };
     let (mut values, mut magnitudes) = (Vec::new(), Vec::new());
     for index in indices(batch) {

@@ -186,6 +186,9 @@ impl Heads {
         }
         let dim = shape[2] / heads;
         require_even(call, dim)?;
+        if dim == 0 {
+            return Err(call.shape_error("a head must hold at least two numbers, the last axis of qkv is 0"));
+        }
         Ok(Heads { batch: shape[0], tokens: shape[1], query, kv, dim })
     }
 

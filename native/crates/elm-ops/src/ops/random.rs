@@ -217,8 +217,9 @@ static RANDINT: OpDef = OpDef {
     },
     oracle: |call| {
         let (low, high) = (call.attrs.int("low"), call.attrs.int("high"));
-        let scale = (high - low) as f64 / 4_294_967_296.0;
-        let values = words(call.attrs, elements(call)).map(|w| low as f64 + (f64::from(w) * scale).floor());
+        // The product of 65 bits does not fit an f64.
+        let scaled = |w: u32| ((u64::from(w) * (high - low) as u64) >> 32) as f64;
+        let values = words(call.attrs, elements(call)).map(|w| low as f64 + scaled(w));
         vec![values.collect::<Vec<_>>().into()]
     },
     ..RANDOM

@@ -27,11 +27,11 @@ static ROPE: OpDef = OpDef {
     samples: || {
         let with_offset = |shape: &'static [usize]| sample(&[shape]).and(&shape[..1], Fill::Ints(0, 5000));
         let mut samples: Vec<Sample> = vec![
-            sample(&[&[1, 1, 1, 2]]),
-            sample(&[&[2, 3, 5, 8]]),
-            sample(&[&[2, 2, 7, 34]]).bool("inverse", true),
-            sample(&[&[0, 2, 3, 8]]),
-            sample(&[&[1, 3, 130, 64]]).f64("base", 500.0),
+            sample(&[&[1, 1, 1, 2]]).absent(),
+            sample(&[&[2, 3, 5, 8]]).absent(),
+            sample(&[&[2, 2, 7, 34]]).absent().bool("inverse", true),
+            sample(&[&[0, 2, 3, 8]]).absent(),
+            sample(&[&[1, 3, 130, 64]]).absent().f64("base", 500.0),
         ];
         samples.extend([&[3, 2, 1, 16], &[2, 1, 65, 8]].map(|shape: &[usize; 4]| with_offset(shape)));
         samples
