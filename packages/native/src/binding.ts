@@ -13,6 +13,8 @@ export interface NativeCore {
   retain(id: number, pin: boolean): void;
   /** One owner less; whether that freed the tensor. */
   release(id: number, pinned: boolean): boolean;
+  /** The same for the object that was given to `track`, so that its collection does not release it again. */
+  releaseTracked(id: number): void;
   releaseMany(ids: Float64Array, count: number, pinned: boolean): void;
   /** Collects garbage and frees what was dropped outside scopes. */
   collect(): void;
@@ -37,6 +39,8 @@ export interface NativeCore {
   /** JSON: `{"file", "metadata", "tensors": [{"name", "dtype", "shape", "start"}]}`. */
   openSafetensors(path: string): string;
   closeSafetensors(file: number): void;
+  /** Whether tensors of this process still lie in a mapping of the file. */
+  isMapped(path: string): boolean;
   mapTensor(file: number, device: number, start: number, dtype: number, shape: readonly number[]): number;
 }
 

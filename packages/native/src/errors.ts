@@ -131,6 +131,13 @@ export class NativeError extends OpenELMError {
   }
 }
 
+/** Two copies of one package in a program, which cannot share their objects. */
+export class DuplicatePackageError extends OpenELMError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("DUPLICATE_PACKAGE", message, options);
+  }
+}
+
 /**
  * Whether `error` was thrown by OpenELM, and with `code` where one is given.
  *

@@ -1,10 +1,9 @@
-//! Tensors from host values and from nothing.
+//! Tensors from host values.
 import { OpError } from "@openelm/native";
-import { arena, core } from "./core.js";
 import { defaults } from "./defaults.js";
-import { type DeviceLike, device as deviceOf, deviceOfId } from "./device.js";
-import { DTYPE_INFO, DTYPES, type DType, type HostDType, hostArray, isHalf } from "./dtype.js";
-import { type Shape, Tensor } from "./tensor.js";
+import { type DeviceLike, device as deviceOf } from "./device.js";
+import { DTYPE_INFO, type DType, type HostDType, hostArray, isHalf } from "./dtype.js";
+import type { Shape, Tensor } from "./tensor.js";
 import { upload } from "./upload.js";
 
 /** Where and of which dtype a new tensor is. */
@@ -133,15 +132,3 @@ function toNumber(value: number | bigint | boolean, dtype: DType): number {
 
 const wrongCount = (got: number, want: number): OpError =>
   new OpError("SHAPE_MISMATCH", "tensor", `${got} values do not fill the shape, which takes ${want}; rows must be equally long`);
-
-/**
- * The tensor that another environment gave away by `share()`.
- *
- * @throws OpError if the number was used already.
- */
-export function fromShared(token: number): Tensor {
-  core.adopt(token);
-  const [device, id, dtype, rank] = arena;
-  const shape = Array.from(arena.subarray(4, 4 + rank!));
-  return new Tensor(id!, DTYPES[dtype!]!, shape, deviceOfId(device!));
-}

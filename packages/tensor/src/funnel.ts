@@ -5,11 +5,11 @@ import { ARENA_WORDS, arena, core } from "./core.js";
 import { defaults } from "./defaults.js";
 import { type DeviceLike, device as deviceOf, deviceOfId } from "./device.js";
 import { DTYPE_INFO, DTYPES, type DType } from "./dtype.js";
-import { cast } from "./generated/ops.js";
+import { cast } from "./generated/internal.js";
 import { PROMOTION } from "./generated/promotion.js";
 import { type AttrInfo, type AttrValue, inputAt, type OpInfo } from "./op-info.js";
 import { scalar } from "./scalar.js";
-import { Tensor } from "./tensor.js";
+import { type Shape, Tensor } from "./tensor.js";
 import { upload } from "./upload.js";
 
 /** A tensor, or a number that stands for a scalar of the other operand's dtype. */
@@ -61,19 +61,19 @@ export function call(
 }
 
 /** The same for an op with one result. */
-export function call1(
+export function call1<D extends DType>(
   op: OpInfo,
   operands: readonly AnyOperand[],
   attrs: readonly AttrValue[],
   device?: DeviceLike,
-): Tensor {
-  return call(op, operands, attrs, device)[0]!;
+): Tensor<Shape, D> {
+  return call(op, operands, attrs, device)[0] as Tensor<Shape, D>;
 }
 
 /** Tensors of the dtypes that the op wants. */
 function prepare(op: OpInfo, operands: readonly AnyOperand[]): Inputs {
   const { promotion } = op;
-  let plain = op.autocast === undefined;
+  let plain = op.autocast === undefined && !op.takesIndices;
   let dtype: DType | undefined;
   for (let i = 0; plain && i < operands.length; i++) {
     const operand = operands[i];
@@ -124,7 +124,12 @@ function indexTensor(operand: Exclude<AnyOperand, null | undefined>, where: Devi
   }
   if (typeof operand === "number") return scalar(operand, "i32", where, "index");
   if (typeof operand !== "object") return scalar(operand, "bool", where, "index");
+  if (!(operand instanceof Int32Array)) operand.forEach(checkIndex);
   return upload(Int32Array.from(operand), "i32", [operand.length], deviceOf(where ?? defaults().device));
+}
+
+function checkIndex(value: number): void {
+  if ((value | 0) !== value) throw new OpError("NOT_REPRESENTABLE", "index", `${value} is no index: indices are whole numbers (i32)`);
 }
 
 /** Runs a call whose inputs are ready; nobody listens. @internal */

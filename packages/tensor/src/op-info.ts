@@ -42,12 +42,19 @@ export interface OpInfo extends OpDefinition {
   readonly publicMask: number;
   /** How many inputs are not lists. */
   readonly fixed: number;
+  /** Some input holds indices, which may come in any integer dtype. */
+  readonly takesIndices: boolean;
 }
 
 /** @internal */
 export function op(definition: OpDefinition): OpInfo {
   const publicMask = definition.outputs.reduce((mask, output, i) => (output.saved ? mask : mask | (1 << i)), 0);
-  return { ...definition, publicMask, fixed: definition.inputs.filter(({ arity }) => arity !== "list").length };
+  return {
+    ...definition,
+    publicMask,
+    fixed: definition.inputs.filter(({ arity }) => arity !== "list").length,
+    takesIndices: definition.inputs.some(({ index }) => index === true),
+  };
 }
 
 /** The schema entry of the tensor at `position` of a call with `total` tensors. */

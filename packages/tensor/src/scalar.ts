@@ -21,7 +21,7 @@ export function scalar(value: number | bigint | boolean, dtype: DType, where: De
   const key = `${device.id} ${dtype} ${Object.is(value, -0) ? "-0" : value}`;
   const found = cache.get(key);
   if (found !== undefined && !found.isDisposed) return found;
-  check(value, dtype, op);
+  checkScalar(value, dtype, op);
   const made = keep(make(value, dtype, device));
   if (cache.size >= CACHE_SIZE) {
     const [oldest] = cache.keys();
@@ -31,16 +31,17 @@ export function scalar(value: number | bigint | boolean, dtype: DType, where: De
   return made;
 }
 
-function check(value: number | bigint | boolean, dtype: DType, op: string): void {
+/** Throws `NOT_REPRESENTABLE` if an integer dtype has no such value. @internal */
+export function checkScalar(value: number | bigint | boolean, dtype: DType, op: string): void {
   const { isFloat, range } = DTYPE_INFO[dtype];
-  if (isFloat || range === undefined || dtype === "bool") return;
+  if (isFloat || range === undefined) return;
   const number = Number(value);
-  if (typeof value !== "bigint" && (!Number.isInteger(number) || number < range[0] || number > range[1])) {
-    throw new OpError(
-      "NOT_REPRESENTABLE",
-      op,
-      `${value} is not a value of ${dtype}; cast the tensor first with to("f32")`,
-    );
+  const fits =
+    dtype === "i64" && typeof value === "bigint"
+      ? BigInt.asIntN(64, value) === value
+      : Number.isInteger(number) && number >= range[0] && number <= range[1];
+  if (!fits) {
+    throw new OpError("NOT_REPRESENTABLE", op, `${value} is not a value of ${dtype}; cast the tensor first with to("f32")`);
   }
 }
 

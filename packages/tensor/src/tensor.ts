@@ -1,7 +1,7 @@
 import { DisposedError, OpError, UsageError } from "@openelm/native";
-import { core } from "./core.js";
-import type { Device } from "./device.js";
-import { DTYPE_INFO, type DType } from "./dtype.js";
+import { arena, core } from "./core.js";
+import { type Device, deviceOfId } from "./device.js";
+import { DTYPE_INFO, DTYPES, type DType } from "./dtype.js";
 import type { OpMethods } from "./generated/methods.js";
 import type { ComposedMethods } from "./methods.js";
 import { currentScope, type Scope } from "./scope.js";
@@ -74,13 +74,14 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /**
-   * The same tensor for an owner outside of all scopes, who needs its present values and ends with `_unhold`.
+   * The same tensor for an owner outside of all scopes, who ends with `_unhold`. A pinned one needs the present values:
+   * writing to them is refused meanwhile.
    *
    * @internal
    */
-  _hold(): Tensor<S, D> {
+  _hold(pin = true): Tensor<S, D> {
     const id = this._live;
-    core.retain(id, true);
+    core.retain(id, pin);
     return new Tensor(id, this.dtype, this.shape, this.device, "caller");
   }
 
@@ -92,16 +93,17 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /** @internal */
-  _unhold(): void {
+  _unhold(pin = true): void {
     if (this._id === 0) return;
-    core.release(this._id, true);
+    core.release(this._id, pin);
     this._id = 0;
   }
 
   /** Frees the tensor now. Later uses throw; a second call does nothing. */
   dispose(): void {
     if (this._id === 0) return;
-    core.release(this._id, false);
+    if (this._scope === null) core.releaseTracked(this._id);
+    else core.release(this._id, false);
     this._id = 0;
   }
 
@@ -125,9 +127,26 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     return this as unknown as Tensor<T, D>;
   }
 
-  /** A number that stands for this tensor in another worker, once; see {@link fromShared}. */
+  /** A number that stands for this tensor in another worker, once; see {@link Tensor.fromShared}. */
   share(): number {
     return core.share(this._live);
+  }
+
+  /**
+   * The tensor that another worker gave away by `share()`. Both then own the same memory.
+   *
+   * @throws OpError `INVALID_ARGUMENT` if the number was used already.
+   * @example
+   * ```ts
+   * worker.postMessage(x.share());
+   * parentPort.on("message", (token) => Tensor.fromShared(token)); // in the worker
+   * ```
+   */
+  static fromShared(token: number): Tensor {
+    core.adopt(token);
+    const [device, id, dtype, rank] = arena;
+    const shape = Array.from(arena.subarray(4, 4 + rank!));
+    return new Tensor(id!, DTYPES[dtype!]!, shape, deviceOfId(device!));
   }
 
   /** Guards against `t < 3` and `t * 2`, which JavaScript would turn into nonsense. */

@@ -1,7 +1,7 @@
 import { UsageError } from "@openelm/native";
 import { Device, type DeviceLike, device as deviceOf } from "./device.js";
 import { DTYPES, type DType } from "./dtype.js";
-import { cast } from "./generated/ops.js";
+import { cast } from "./generated/internal.js";
 import { dataSync } from "./read.js";
 import type { Tensor } from "./tensor.js";
 import { upload } from "./upload.js";

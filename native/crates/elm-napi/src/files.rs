@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use elm_core::{ErrorCode, OpError};
 use memmap2::{MmapMut, MmapOptions};
@@ -12,6 +13,25 @@ use safetensors::SafeTensors;
 pub struct Files {
     open: HashMap<u32, Arc<MmapMut>>,
     next: u32,
+}
+
+/// Mappings of all environments, so that none writes over a file that another reads from.
+static MAPPED: Mutex<Vec<(PathBuf, Weak<MmapMut>)>> = Mutex::new(Vec::new());
+
+/// Whether a mapping of the file is still in use.
+pub fn is_mapped(path: &str) -> bool {
+    let Ok(path) = Path::new(path).canonicalize() else { return false };
+    let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    mapped.retain(|(_, map)| map.strong_count() > 0);
+    mapped.iter().any(|(other, _)| *other == path)
+}
+
+fn register(path: &str, map: &Arc<MmapMut>) {
+    if let Ok(path) = Path::new(path).canonicalize() {
+        let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        mapped.retain(|(_, map)| map.strong_count() > 0);
+        mapped.push((path, Arc::downgrade(map)));
+    }
 }
 
 fn error(code: ErrorCode, message: String) -> OpError {
@@ -58,7 +78,9 @@ impl Files {
             "metadata": metadata.metadata().clone().unwrap_or_default(),
             "tensors": tensors,
         });
-        self.open.insert(self.next, Arc::new(map));
+        let map = Arc::new(map);
+        register(path, &map);
+        self.open.insert(self.next, map);
         Ok(header.to_string())
     }
 

@@ -16,6 +16,7 @@ pub const METHODS: &[(&str, Method)] = &[
     ("track", track),
     ("retain", retain),
     ("release", release),
+    ("releaseTracked", release_tracked),
     ("releaseMany", release_many),
     ("collect", collect),
     ("liveTensors", live_tensors),
@@ -35,6 +36,7 @@ pub const METHODS: &[(&str, Method)] = &[
     ("openSafetensors", open_safetensors),
     ("closeSafetensors", close_safetensors),
     ("mapTensor", map_tensor),
+    ("isMapped", is_mapped),
 ];
 
 fn handle(js: Js, value: Value) -> std::result::Result<Handle, OpError> {
@@ -72,6 +74,12 @@ fn retain(js: Js, core: &mut Core, args: &[Value]) -> Result {
 fn release(js: Js, core: &mut Core, args: &[Value]) -> Result {
     let freed = core.env.release(handle(js, args[0])?, js.get_bool(args[1])?);
     Ok(js.boolean(freed))
+}
+
+/// `releaseTracked(id)`: the same by an object that `track` observes.
+fn release_tracked(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.tracker.release(&mut core.env, handle(js, args[0])?);
+    Ok(js.undefined())
 }
 
 /// `releaseMany(ids: Float64Array, count, pinned)`.
@@ -218,6 +226,11 @@ fn open_safetensors(js: Js, core: &mut Core, args: &[Value]) -> Result {
 fn close_safetensors(js: Js, core: &mut Core, args: &[Value]) -> Result {
     core.files.close(js.get_index(args[0])? as u32);
     Ok(js.undefined())
+}
+
+/// `isMapped(path)`: whether a mapping of the file still lives anywhere in the process.
+fn is_mapped(js: Js, _: &mut Core, args: &[Value]) -> Result {
+    Ok(js.boolean(crate::files::is_mapped(&js.get_string(args[0])?)))
 }
 
 /// `mapTensor(file, device, start, dtype, shape)`: a tensor over the mapped bytes; its id.

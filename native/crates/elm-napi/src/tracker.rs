@@ -4,6 +4,8 @@
 //! all its dropped results. A weak reference can be looked at any time: when enough bytes are listed, a collection
 //! is provoked and the list is swept.
 
+use std::collections::HashMap;
+
 use elm_engine::{Env, Handle};
 use napi::sys;
 
@@ -23,6 +25,8 @@ struct Entry {
 #[derive(Default)]
 pub struct Tracker {
     entries: Vec<Entry>,
+    /// Tensors with other owners, and how many of their listed objects have given up their reference already.
+    released: HashMap<Handle, u32>,
     bytes: usize,
     /// What was alive after the last sweep.
     live_bytes: usize,
@@ -51,6 +55,14 @@ impl Tracker {
         Ok(())
     }
 
+    /// The object gives up its reference before it is collected. An object that is still listed must not do so again:
+    /// other owners, such as a tape or an alias, would lose theirs.
+    pub fn release(&mut self, env: &mut Env, handle: Handle) {
+        if !env.release(handle, false) && env.is_live(handle) {
+            *self.released.entry(handle).or_default() += 1;
+        }
+    }
+
     /// Has V8 collect, then frees what was dropped.
     pub fn collect(&mut self, js: Js, env: &mut Env) {
         let mut total = 0;
@@ -68,10 +80,14 @@ impl Tracker {
                 return true;
             }
             js.delete_reference(entry.reference);
-            env.release(entry.handle, false);
+            match self.released.get_mut(&entry.handle) {
+                Some(count) if *count > 0 => *count -= 1,
+                _ => _ = env.release(entry.handle, false),
+            }
             self.bytes -= entry.bytes;
             false
         });
+        self.released.retain(|&handle, count| *count > 0 && env.is_live(handle));
         self.live_bytes = self.bytes;
         self.live_count = self.entries.len();
     }

@@ -1,16 +1,47 @@
-//! `generated/ops.ts`: one typed function an op.
+//! `generated/ops.ts` and `generated/internal.ts`: one typed function an op.
 
 use std::fmt::Write;
 
 use elm_core::{Arity, AttrDef, Default, OpDef};
 
-use super::names::{attr_type, camel, default, input_type, result_type, tsdoc};
+use super::names::{attr_type, camel, default, input_type, is_public, tsdoc};
+use super::result_types::{Typed, typed};
 
+/// The functions for users.
 pub fn print() -> String {
-    let mut out = String::from(
-        "import type { DeviceLike } from \"../device.js\";\nimport type { DType } from \"../dtype.js\";\nimport { call, call1, type IndexOperand, type Operand } from \"../funnel.js\";\nimport type { Tensor } from \"../tensor.js\";\nimport * as table from \"./table.js\";\n",
-    );
-    for op in elm_ops::OPS.iter() {
+    let mut out = imports(&[
+        "import type { DType } from \"../dtype.js\";",
+        "import { call, call1, type IndexOperand, type Operand } from \"../funnel.js\";",
+        RESULT_IMPORTS,
+    ]);
+    out += &all(true);
+    out
+}
+
+/// `generated/internal.ts`: ops for gradient rules and for functions that say more than the op, such as random ones.
+pub fn print_internal() -> String {
+    let mut out = imports(&[
+        "import type { DeviceLike } from \"../device.js\";",
+        "import type { DType } from \"../dtype.js\";",
+        "import { call, call1, type IndexOperand, type Operand } from \"../funnel.js\";",
+        RESULT_IMPORTS,
+    ]);
+    out += &all(false);
+    out
+}
+
+/// Where the types of results come from.
+pub const RESULT_IMPORTS: &str =
+    "import type { CommonDType, DTypeOf, FloatDType, SumDType } from \"../result-dtype.js\";";
+
+fn imports(lines: &[&str]) -> String {
+    let tail = "import type { Shape, Tensor } from \"../tensor.js\";\nimport * as table from \"./table.js\";\n";
+    lines.join("\n") + "\n" + tail
+}
+
+fn all(public: bool) -> String {
+    let mut out = String::new();
+    for &op in elm_ops::OPS.iter().filter(|op| is_public(op) == public) {
         let _ = write!(out, "\n{}", options(op));
         let _ = write!(out, "{}{}", tsdoc(&doc(op), ""), function(op));
     }
@@ -20,7 +51,7 @@ pub fn print() -> String {
 /// Sentence, formula, shapes and source of the schema, then where else the op is known.
 fn doc(op: &OpDef) -> String {
     let mut text = op.doc.to_string();
-    if op.internal {
+    if !is_public(op) {
         text += "\n\n@internal";
     }
     text
@@ -81,14 +112,16 @@ fn options(op: &OpDef) -> String {
 }
 
 /// Parameters as written in a signature, without the first input for a method.
-pub fn parameters(op: &OpDef, method: bool) -> Vec<String> {
-    let mut list: Vec<String> = op
-        .inputs
-        .iter()
-        .skip(usize::from(method))
-        .filter(|input| input.arity != Arity::Optional)
-        .map(|input| format!("{}: {}", camel(input.name), input_type(input)))
-        .collect();
+pub fn parameters(op: &OpDef, typed: &Typed, method: bool) -> Vec<String> {
+    let mut list: Vec<String> = typed.this.iter().cloned().collect();
+    list.extend(
+        op.inputs.iter().skip(usize::from(method)).filter(|input| input.arity != Arity::Optional).map(
+            |input| {
+                let ty = typed.input(input).map_or_else(|| input_type(input), str::to_string);
+                format!("{}: {ty}", camel(input.name))
+            },
+        ),
+    );
     list.extend(
         op.attrs.iter().filter(|a| a.positional).map(|a| format!("{}: {}", camel(a.name), attr_type(a))),
     );
@@ -99,8 +132,9 @@ pub fn parameters(op: &OpDef, method: bool) -> Vec<String> {
     list
 }
 
-fn function(op: &OpDef) -> String {
-    let mut params = parameters(op, false);
+fn function(op: &'static OpDef) -> String {
+    let typed = typed(op, false);
+    let mut params = parameters(op, &typed, false);
     if has_options(op) {
         params.pop();
         let mut fields: Vec<String> = optional_inputs(op).map(|input| camel(input.name)).collect();
@@ -135,9 +169,15 @@ fn function(op: &OpDef) -> String {
         _ => {
             let names: Vec<String> = public.iter().map(|o| camel(o.name)).collect();
             let fields: Vec<String> =
-                names.iter().enumerate().map(|(i, name)| format!("{name}: results[{i}]!")).collect();
+                names.iter().enumerate().map(|(i, name)| format!("{name}: results[{i}]! as never")).collect();
             format!("  const results = call({args});\n  return {{ {} }};\n", fields.join(", "))
         }
     };
-    format!("export function {}({}): {} {{\n{body}}}\n", camel(op.name), params.join(", "), result_type(op))
+    format!(
+        "export function {}{}({}): {} {{\n{body}}}\n",
+        camel(op.name),
+        typed.generics,
+        params.join(", "),
+        typed.result
+    )
 }

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use elm_core::{Arity, OpDef};
 
-use super::functions::{has_options, options_name, parameters};
-use super::names::{camel, is_public, result_type, tsdoc};
+use super::functions::{RESULT_IMPORTS, has_options, options_name, parameters};
+use super::names::{camel, is_public, tsdoc};
+use super::result_types::typed;
 
 fn is_method(op: &OpDef) -> bool {
     is_public(op) && op.inputs.first().is_some_and(|input| input.arity == Arity::One && !input.mutates)
@@ -13,12 +14,13 @@ fn is_method(op: &OpDef) -> bool {
 
 pub fn print() -> String {
     let ops = || elm_ops::OPS.iter().filter(|op| is_method(op));
-    let mut out = String::from(
-        "import type { DType } from \"../dtype.js\";\nimport type { IndexOperand, Operand } from \"../funnel.js\";\nimport type { Tensor } from \"../tensor.js\";\nimport * as ops from \"./ops.js\";\n\n",
+    let mut out = format!(
+        "import type {{ DType }} from \"../dtype.js\";\nimport type {{ IndexOperand, Operand }} from \"../funnel.js\";\n{RESULT_IMPORTS}\nimport type {{ Shape, Tensor }} from \"../tensor.js\";\nimport * as ops from \"./ops.js\";\n\n"
     );
     out += "/** Ops as methods of a tensor, which is their first input. */\nexport interface OpMethods {\n";
-    for op in ops() {
-        let params: Vec<String> = parameters(op, true)
+    for &op in ops() {
+        let typed = typed(op, true);
+        let params: Vec<String> = parameters(op, &typed, true)
             .into_iter()
             .map(|p| {
                 if has_options(op) {
@@ -30,7 +32,14 @@ pub fn print() -> String {
             .collect();
         let first = op.doc.split("\n\n").next().unwrap_or_default();
         let _ = write!(out, "{}", tsdoc(first, "  "));
-        let _ = writeln!(out, "  {}({}): {};", camel(op.name), params.join(", "), result_type(op));
+        let _ = writeln!(
+            out,
+            "  {}{}({}): {};",
+            camel(op.name),
+            typed.generics,
+            params.join(", "),
+            typed.result
+        );
     }
     out += "}\n\n/** The functions behind the methods. */\nexport const OP_METHODS = {\n";
     for op in ops() {

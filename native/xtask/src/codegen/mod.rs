@@ -4,6 +4,7 @@ mod docs;
 mod functions;
 mod methods;
 mod names;
+mod result_types;
 mod table;
 
 use std::io;
@@ -18,6 +19,7 @@ pub fn write(root: &Path) -> io::Result<()> {
         (generated.join("table.ts"), table::print()),
         (generated.join("promotion.ts"), table::print_promotion()),
         (generated.join("ops.ts"), functions::print()),
+        (generated.join("internal.ts"), functions::print_internal()),
         (generated.join("methods.ts"), methods::print()),
     ];
     for (path, text) in files {

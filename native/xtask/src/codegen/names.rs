@@ -56,22 +56,10 @@ pub fn input_type(def: &InputDef) -> String {
     if def.arity == Arity::List { format!("readonly {one}[]") } else { one.into() }
 }
 
-/// What a call gives: nothing, a tensor, or an object of several.
-pub fn result_type(op: &OpDef) -> String {
-    let public: Vec<_> = op.outputs.iter().filter(|output| !output.saved).collect();
-    match public.as_slice() {
-        [] => "void".into(),
-        [_] => "Tensor".into(),
-        many => {
-            let fields: Vec<String> = many.iter().map(|o| format!("{}: Tensor", camel(o.name))).collect();
-            format!("{{ {} }}", fields.join("; "))
-        }
-    }
-}
-
-/// Names under which other libraries know the op.
+/// Whether users call the generated function itself. Random ops and those that make a tensor from nothing have
+/// functions around them that know the generator and the defaults.
 pub fn is_public(op: &OpDef) -> bool {
-    !op.internal && !op.random
+    !op.internal && !op.random && !op.inputs.is_empty()
 }
 
 /// A comment in TypeScript, indented by `pad`.

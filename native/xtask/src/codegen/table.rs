@@ -136,7 +136,7 @@ fn record(fields: impl Iterator<Item = String>) -> String {
 
 pub fn print_promotion() -> String {
     let mut out = String::from(
-        "import type { DType } from \"../dtype.js\";\n\n/** The common dtype of two elementwise operands; docs/numerics.md explains the table. */\nexport const PROMOTION: Readonly<Record<DType, Readonly<Record<DType, DType>>>> = {\n",
+        "import type { DType } from \"../dtype.js\";\n\n/** The common dtype of two elementwise operands; docs/numerics.md explains the table. */\nexport const PROMOTION = {\n",
     );
     for &a in DType::ALL {
         let row: Vec<String> = DType::ALL
@@ -145,5 +145,5 @@ pub fn print_promotion() -> String {
             .collect();
         let _ = writeln!(out, "  {a}: {{ {} }},", row.join(", "));
     }
-    out + "};\n"
+    out + "} as const satisfies Readonly<Record<DType, Readonly<Record<DType, DType>>>>;\n"
 }

@@ -2,7 +2,7 @@
 import type { DType } from "../dtype.js";
 
 /** The common dtype of two elementwise operands; docs/numerics.md explains the table. */
-export const PROMOTION: Readonly<Record<DType, Readonly<Record<DType, DType>>>> = {
+export const PROMOTION = {
   f64: { f64: "f64", f32: "f64", bf16: "f64", f16: "f64", i64: "f64", i32: "f64", u32: "f64", i8: "f64", u8: "f64", bool: "f64" },
   f32: { f64: "f64", f32: "f32", bf16: "f32", f16: "f32", i64: "f32", i32: "f32", u32: "f32", i8: "f32", u8: "f32", bool: "f32" },
   bf16: { f64: "f64", f32: "f32", bf16: "bf16", f16: "f32", i64: "bf16", i32: "bf16", u32: "bf16", i8: "bf16", u8: "bf16", bool: "bf16" },
@@ -13,4 +13,4 @@ export const PROMOTION: Readonly<Record<DType, Readonly<Record<DType, DType>>>> 
   i8: { f64: "f64", f32: "f32", bf16: "bf16", f16: "f16", i64: "i64", i32: "i32", u32: "i64", i8: "i8", u8: "i32", bool: "i8" },
   u8: { f64: "f64", f32: "f32", bf16: "bf16", f16: "f16", i64: "i64", i32: "i32", u32: "u32", i8: "i32", u8: "u8", bool: "u8" },
   bool: { f64: "f64", f32: "f32", bf16: "bf16", f16: "f16", i64: "i64", i32: "i32", u32: "u32", i8: "i8", u8: "u8", bool: "bool" },
-};
+} as const satisfies Readonly<Record<DType, Readonly<Record<DType, DType>>>>;
