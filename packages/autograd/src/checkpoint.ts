@@ -1,4 +1,4 @@
-import { autocast, currentAutocast, intercept, refuseAsync, scope, type Tensor } from "@openelm/tensor";
+import { autocast, currentAutocast, defaultGenerator, intercept, refuseAsync, scope, type Tensor } from "@openelm/tensor";
 import { leavesOf } from "./leaves.js";
 import { differentiate } from "./record.js";
 import { Held, Tape } from "./tape.js";
@@ -12,8 +12,8 @@ interface HasState {
  * A function like `f` whose intermediate values are not kept for the gradient but computed again when it is pulled.
  *
  * Memory falls from all values inside `f` to its inputs, for one more forward computation (Chen et al., 2016,
- * arXiv:1604.06174). `generators` are put back to their state at entry for the second computation, so that dropout
- * repeats itself.
+ * arXiv:1604.06174). The default generator and `generators` are put back to their state at entry for the second
+ * computation, so that dropout repeats itself.
  *
  * Gradients flow to the tensors among the arguments and to those in `parameters`, such as a module that `f` uses.
  *
@@ -28,7 +28,7 @@ export function checkpoint<Args extends readonly Tensor[]>(
   { parameters, generators = [] }: { readonly parameters?: unknown; readonly generators?: readonly HasState[] } = {},
 ): (...args: Args) => Tensor {
   return (...args) => {
-    const before = generators.map(({ state }) => state);
+    const before = statesOf(generators);
     const precision = currentAutocast();
     const output = intercept(null, () =>
       scope(() => {
@@ -39,7 +39,7 @@ export function checkpoint<Args extends readonly Tensor[]>(
     );
     const own = parameters === undefined ? [] : leavesOf(parameters, "parameters").tensors;
     const again = (saved: readonly Tensor[], grads: readonly (Tensor | null)[]): (Tensor | null)[] => {
-      const after = generators.map(({ state }) => state);
+      const after = statesOf(generators);
       const recompute = (): { output: Tensor } => {
         restore(generators, before);
         try {
@@ -55,8 +55,12 @@ export function checkpoint<Args extends readonly Tensor[]>(
   };
 }
 
+const withDefault = (generators: readonly HasState[]): HasState[] => [defaultGenerator() as HasState, ...generators];
+
+const statesOf = (generators: readonly HasState[]): unknown[] => withDefault(generators).map(({ state }) => state);
+
 function restore(generators: readonly HasState[], states: readonly unknown[]): void {
-  generators.forEach((generator, i) => {
+  withDefault(generators).forEach((generator, i) => {
     generator.state = states[i];
   });
 }

@@ -72,7 +72,7 @@ function note<In extends readonly Tensor[], Out extends readonly Tensor[]>(
     outputs: outputs.map(({ _id }) => _id),
     backward: (grads) => {
       if (reference !== undefined && isRecorded([...savedInputs, ...grads])) {
-        return differentiate(() => ({ ...reference(...savedInputs) }) as never, savedInputs, { ...grads });
+        return differentiate(() => numbered(reference(...savedInputs)), savedInputs, numbered(grads));
       }
       const results = vjp({ inputs: savedInputs, outputs: savedOutputs, grads, wants });
       checkGradients(name, inputs, results, wants);
@@ -81,6 +81,8 @@ function note<In extends readonly Tensor[], Out extends readonly Tensor[]>(
     dispose: () => held.dispose(),
   });
 }
+
+const numbered = <T>(items: readonly T[]): Record<string, T> => Object.fromEntries(items.entries());
 
 /** A gradient of another shape would spread through a broadcast, far from its cause. */
 function checkGradients(

@@ -1,4 +1,4 @@
-import { DTYPE_INFO, OpError, ones, refuseAsync, scope, type Shape, Tensor, UsageError } from "@openelm/tensor";
+import { type DType, DTYPE_INFO, OpError, ones, refuseAsync, scope, type Shape, Tensor, UsageError } from "@openelm/tensor";
 import { type GradientsOf, type Leaves, leavesOf } from "./leaves.js";
 import { record } from "./record.js";
 import { type Leaf, Tape } from "./tape.js";
@@ -171,7 +171,7 @@ function checkLoss(value: unknown): asserts value is Tensor {
     const got = `[${value.shape.join(", ")}]`;
     throw new OpError("SHAPE_MISMATCH", "valueAndGrad", `the loss must be a scalar, got shape ${got}; reduce it with sum() or mean()`);
   }
-  if (!DTYPE_INFO[value.dtype].isFloat) {
+  if (!DTYPE_INFO[value.dtype as DType].isFloat) {
     throw new OpError("NOT_DIFFERENTIABLE", "valueAndGrad", `the loss must be a float, got ${value.dtype}`);
   }
 }
