@@ -52,7 +52,7 @@ export class OpenELMError extends Error {
     this.code = code;
   }
 
-  override get [Symbol.toStringTag](): string {
+  get [Symbol.toStringTag](): string {
     return this.name;
   }
 }
