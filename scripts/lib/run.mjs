@@ -129,4 +129,9 @@ export async function main(body) {
 
 /** @param {string} program @param {string[]} args */
 const shown = (program, args) =>
-  [program === process.execPath ? "node" : program, ...args.map((arg) => path.relative(ROOT, arg).startsWith("..") ? arg : arg.replace(`${ROOT}${path.sep}`, ""))].join(" ");
+  [
+    program === process.execPath ? "node" : program,
+    ...args.map((arg) =>
+      path.relative(ROOT, arg).startsWith("..") ? arg : arg.replace(`${ROOT}${path.sep}`, ""),
+    ),
+  ].join(" ");

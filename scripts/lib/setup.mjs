@@ -44,6 +44,8 @@ export function installed(root) {
     if (!place.includes("node_modules/")) return true;
     const there = actual[place];
     if (!there) return entry.optional === true || entry.peer === true;
-    return there.version === entry.version && there.link === entry.link && there.integrity === entry.integrity;
+    return (
+      there.version === entry.version && there.link === entry.link && there.integrity === entry.integrity
+    );
   });
 }

@@ -45,6 +45,8 @@ export class Steps {
   /** One line a step. */
   summary() {
     const width = Math.max(...this.done.map(({ name }) => name.length));
-    return this.done.map(({ name, ok, ms }) => `${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds(ms)}`).join("\n");
+    return this.done
+      .map(({ name, ok, ms }) => `${ok ? "ok    " : "FAILED"}  ${name.padEnd(width)}  ${seconds(ms)}`)
+      .join("\n");
   }
 }

@@ -42,7 +42,10 @@ export function rust() {
     return { name, found: `${fallback} (${active})` };
   }
   if (output("rustup", ["--version"])) {
-    return { name, problem: fallback ? tooOld(fallback) : `rustup has no toolchain that fits.\n${install()}` };
+    return {
+      name,
+      problem: fallback ? tooOld(fallback) : `rustup has no toolchain that fits.\n${install()}`,
+    };
   }
   return {
     name,
@@ -83,7 +86,8 @@ function visualStudio(name) {
   const base = process.env["ProgramFiles(x86)"] ?? "C:\\Program Files (x86)";
   const part = "Microsoft.VisualStudio.Component.VC.Tools.x86.x64";
   const args = ["-latest", "-products", "*", "-requires", part, "-property", "displayName"];
-  const found = output(`${base}\\Microsoft Visual Studio\\Installer\\vswhere.exe`, args) || output("where", ["cl"]);
+  const found =
+    output(`${base}\\Microsoft Visual Studio\\Installer\\vswhere.exe`, args) || output("where", ["cl"]);
   if (found) return { name, found };
   return {
     name,

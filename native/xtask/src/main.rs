@@ -1,4 +1,5 @@
 //! Writes what is derived from the op table, and new ops. `npm run codegen` and `npm run new-op` call it.
+#![forbid(unsafe_code)]
 
 mod mods;
 

@@ -64,9 +64,19 @@ function compiler() {
 
 /** Builds the library and returns where cargo put it. */
 async function cargoBuild() {
-  const args = ["build", `--profile=${PROFILE}`, "--locked", "-p", "elm-napi", "--message-format=json-render-diagnostics"];
+  const args = [
+    "build",
+    `--profile=${PROFILE}`,
+    "--locked",
+    "-p",
+    "elm-napi",
+    "--message-format=json-render-diagnostics",
+  ];
   // rustup takes the toolchain from the working directory.
-  const child = spawn("cargo", args, { cwd: path.join(ROOT, "native"), stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn("cargo", args, {
+    cwd: path.join(ROOT, "native"),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let stdout = "";
   child.stdout.setEncoding("utf8").on("data", (chunk) => {
     stdout += chunk;
@@ -105,7 +115,9 @@ function replace(from, to) {
     renameSync(from, to);
   } catch (error) {
     if (process.platform !== "win32" || !existsSync(to)) throw error;
-    throw new Error(`${to} is in use; end the programs that have it loaded, then build again`, { cause: error });
+    throw new Error(`${to} is in use; end the programs that have it loaded, then build again`, {
+      cause: error,
+    });
   }
 }
 
