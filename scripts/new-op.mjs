@@ -5,6 +5,6 @@ import { setup } from "./lib/setup.mjs";
 
 await main(async () => {
   await setup();
-  await xtask(["new-op", ...process.argv.slice(2)]);
+  await xtask(["new-op", ...process.argv.slice(2)], { table: true });
   await codegen();
 });
