@@ -20,6 +20,7 @@ export async function build({ only = [], args = [] } = {}) {
   const filters = only.map((name) => `--filter=${name}`);
   await mustRun(...tool("turbo", ["run", "build", "--output-logs=new-only", ...filters, ...args]), {
     env: { OPENELM_BUILD_KEY: buildKey() },
+    toStderr: true,
   });
 }
 

@@ -18,19 +18,19 @@ export class ScriptError extends Error {}
  * Runs a program and waits for it.
  *
  * `capture` keeps its standard output instead of passing it on, `tee` does both, `quiet` drops all output
- * unless the program fails.
+ * unless the program fails, `toStderr` leaves our standard output to what the script is asked for.
  *
  * @param {string} program
  * @param {string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, capture?: boolean, tee?: boolean, quiet?: boolean }} [options]
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, capture?: boolean, tee?: boolean, quiet?: boolean, toStderr?: boolean }} [options]
  * @returns {Promise<{ status: number, stdout: string }>}
  */
-export async function run(program, args, { cwd = ROOT, env = {}, capture, tee, quiet } = {}) {
+export async function run(program, args, { cwd = ROOT, env = {}, capture, tee, quiet, toStderr } = {}) {
   const piped = capture || tee || quiet;
   const child = spawn(program, args, {
     cwd,
     env: { ...process.env, ...env },
-    stdio: ["inherit", piped ? "pipe" : "inherit", quiet ? "pipe" : "inherit"],
+    stdio: ["inherit", piped ? "pipe" : toStderr ? 2 : "inherit", quiet ? "pipe" : "inherit"],
   });
   /** @type {Buffer[]} */
   const stdout = [];
