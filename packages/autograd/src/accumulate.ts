@@ -1,4 +1,4 @@
-import { internal, type Tensor, UsageError, visitTensors } from "@openelm/tensor";
+import { accumulate as addInPlace, type Tensor, tensor, UsageError, visitTensors } from "@openelm/tensor";
 
 /**
  * Adds `weight · from` to `into`, all tensors of both trees in one call, in place.
@@ -17,8 +17,8 @@ export function accumulate(into: unknown, from: unknown, weight: number | Tensor
   }
   const paths = [...targets.keys()].filter((path) => sources.has(path));
   if (paths.length === 0) return;
-  internal.accumulate(
-    weight as Tensor,
+  addInPlace(
+    typeof weight === "number" ? tensor(weight, { device: targets.get(paths[0]!)!.device }) : weight,
     paths.map((path) => targets.get(path)!),
     paths.map((path) => sources.get(path)!),
   );

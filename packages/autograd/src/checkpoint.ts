@@ -1,6 +1,7 @@
-import { intercept, refuseAsync, scope, type Tensor } from "@openelm/tensor";
+import { autocast, currentAutocast, defaultGenerator, intercept, refuseAsync, scope, type Tensor } from "@openelm/tensor";
 import { leavesOf } from "./leaves.js";
-import { Tape } from "./tape.js";
+import { differentiate } from "./record.js";
+import { Held, Tape } from "./tape.js";
 
 /** Something whose random state can be taken and put back, such as a `Generator`. */
 interface HasState {
@@ -11,17 +12,24 @@ interface HasState {
  * A function like `f` whose intermediate values are not kept for the gradient but computed again when it is pulled.
  *
  * Memory falls from all values inside `f` to its inputs, for one more forward computation (Chen et al., 2016,
- * arXiv:1604.06174). `generators` are put back to their state at entry for the second computation, so that dropout
- * repeats itself.
+ * arXiv:1604.06174). The default generator and `generators` are put back to their state at entry for the second
+ * computation, so that dropout repeats itself.
  *
  * Gradients flow to the tensors among the arguments and to those in `parameters`, such as a module that `f` uses.
+ *
+ * @example
+ * ```ts
+ * const block = checkpoint((x: Tensor) => layer.forward(x), { parameters: layer });
+ * const y = block(x);
+ * ```
  */
 export function checkpoint<Args extends readonly Tensor[]>(
   f: (...args: Args) => Tensor,
   { parameters, generators = [] }: { readonly parameters?: unknown; readonly generators?: readonly HasState[] } = {},
 ): (...args: Args) => Tensor {
   return (...args) => {
-    const before = generators.map(({ state }) => state);
+    const before = statesOf(generators);
+    const precision = currentAutocast();
     const output = intercept(null, () =>
       scope(() => {
         const result = f(...args);
@@ -30,31 +38,47 @@ export function checkpoint<Args extends readonly Tensor[]>(
       }),
     );
     const own = parameters === undefined ? [] : leavesOf(parameters, "parameters").tensors;
-    const inputs = [...args, ...own];
-    const node = {
-      name: "checkpoint",
-      inputs,
-      outputs: [output],
-      saved: inputs,
-      backward: (grads: readonly (Tensor | null)[], saved: readonly Tensor[]): (Tensor | null)[] => {
-        const after = generators.map(({ state }) => state);
-        generators.forEach((generator, i) => {
-          generator.state = before[i];
-        });
-        const tape = new Tape();
-        for (const tensor of saved) tape.watch(tensor);
-        const again = tape.record(() => f(...(saved.slice(0, args.length) as readonly Tensor[] as Args)));
-        generators.forEach((generator, i) => {
-          generator.state = after[i];
-        });
-        return tape.pull(
-          [again],
-          [grads[0]!],
-          saved.map(({ _id }) => _id),
-        );
-      },
+    const again = (saved: readonly Tensor[], grads: readonly (Tensor | null)[]): (Tensor | null)[] => {
+      const after = statesOf(generators);
+      const recompute = (): { output: Tensor } => {
+        restore(generators, before);
+        try {
+          return autocast(precision, () => ({ output: f(...(saved.slice(0, args.length) as readonly Tensor[] as Args)) }));
+        } finally {
+          restore(generators, after);
+        }
+      };
+      return differentiate(recompute, saved, { output: grads[0] });
     };
-    for (const tape of Tape.recording()) tape.add(node);
+    for (const tape of Tape.recording()) note(tape, [...args, ...own], output, again);
     return output;
   };
+}
+
+const withDefault = (generators: readonly HasState[]): HasState[] => [defaultGenerator() as HasState, ...generators];
+
+const statesOf = (generators: readonly HasState[]): unknown[] => withDefault(generators).map(({ state }) => state);
+
+function restore(generators: readonly HasState[], states: readonly unknown[]): void {
+  withDefault(generators).forEach((generator, i) => {
+    generator.state = states[i];
+  });
+}
+
+function note(
+  tape: Tape,
+  inputs: readonly Tensor[],
+  output: Tensor,
+  again: (saved: readonly Tensor[], grads: readonly (Tensor | null)[]) => (Tensor | null)[],
+): void {
+  if (!inputs.some((input) => tape.tracks(input))) return;
+  const held = new Held();
+  const saved = inputs.map((input) => held.add(input));
+  tape.push({
+    name: "checkpoint",
+    inputs: inputs.map((input) => (tape.tracks(input) ? input._id : null)),
+    outputs: [output._id],
+    backward: (grads) => again(saved, grads),
+    dispose: () => held.dispose(),
+  });
 }

@@ -1,5 +1,6 @@
-import { intercept, type Tensor } from "@openelm/tensor";
-import { activeTape, Tape } from "./tape.js";
+import { internal, intercept, type Tensor, UsageError } from "@openelm/tensor";
+import { differentiate } from "./record.js";
+import { Held, isRecorded, Tape } from "./tape.js";
 
 /** An op of a user's own. */
 export interface OpDefinition<In extends readonly Tensor[], Out extends readonly Tensor[]> {
@@ -18,53 +19,84 @@ export interface OpDefinition<In extends readonly Tensor[], Out extends readonly
   reference?(...inputs: In): Out;
 }
 
+/** A function that {@link defineOp} made, with what it was made from. */
+export interface DefinedOp<In extends readonly Tensor[], Out extends readonly Tensor[]> {
+  (...inputs: In): Out;
+  readonly definition: OpDefinition<In, Out>;
+}
+
 /**
  * A function with a gradient of its own, of the same standing as the ops of the table.
+ *
+ * `opcheck` of `@openelm/testing` checks one.
  *
  * @example
  * ```ts
  * const clippedExp = defineOp({
  *   name: "clipped_exp",
  *   forward: (x: Tensor) => [x.minimum(10).exp()] as const,
- *   vjp: ({ outputs: [y], grads: [grad] }) => [grad!.mul(y)],
+ *   vjp: ({ inputs: [x], outputs: [y], grads: [grad] }) => [where(x.lt(10), grad!.mul(y), 0)],
  * });
  * const [y] = clippedExp(tensor([1, 2]));
  * ```
  */
 export function defineOp<In extends readonly Tensor[], Out extends readonly Tensor[]>(
   definition: OpDefinition<In, Out>,
-): (...inputs: In) => Out {
-  const { name, forward, vjp, reference } = definition;
-  return (...inputs) => {
-    const outputs = intercept(null, () => forward(...inputs));
-    const node = {
-      name,
-      inputs,
-      outputs,
-      saved: [...inputs, ...outputs],
-      backward: (grads: readonly (Tensor | null)[], saved: readonly Tensor[], wants: readonly boolean[]) => {
-        const values = saved.slice(0, inputs.length) as readonly Tensor[] as In;
-        if (activeTape() !== null && reference !== undefined) return viaReference(reference, values, grads);
-        return vjp({ inputs: values, outputs: saved.slice(inputs.length) as readonly Tensor[] as Out, grads, wants });
-      },
-    };
-    for (const tape of Tape.recording()) tape.add(node);
+): DefinedOp<In, Out> {
+  const run = (...inputs: In): Out => {
+    const ids = inputs.map(({ _live }) => _live);
+    const outputs = intercept(null, () =>
+      // An output that is an input gets a number of its own, by which tapes tell it from that input.
+      definition.forward(...inputs).map((y) => (ids.includes(y._live) ? internal.view(y, y.shape) : y)),
+    ) as readonly Tensor[] as Out;
+    for (const tape of Tape.recording()) note(tape, definition, inputs, outputs);
     return outputs;
   };
+  return Object.assign(run, { definition });
 }
 
-function viaReference<In extends readonly Tensor[]>(
-  reference: (...inputs: In) => readonly Tensor[],
+function note<In extends readonly Tensor[], Out extends readonly Tensor[]>(
+  tape: Tape,
+  { name, vjp, reference }: OpDefinition<In, Out>,
   inputs: In,
+  outputs: Out,
+): void {
+  const wants = inputs.map((input) => tape.tracks(input));
+  if (!wants.some(Boolean)) return;
+  const held = new Held();
+  const own = <T extends readonly Tensor[]>(tensors: T): T => tensors.map((tensor) => held.add(tensor)) as never;
+  const [savedInputs, savedOutputs] = [own(inputs), own(outputs)];
+  tape.push({
+    name,
+    inputs: inputs.map(({ _id }, i) => (wants[i] ? _id : null)),
+    outputs: outputs.map(({ _id }) => _id),
+    backward: (grads) => {
+      if (reference !== undefined && isRecorded([...savedInputs, ...grads])) {
+        return differentiate(() => numbered(reference(...savedInputs)), savedInputs, numbered(grads));
+      }
+      const results = vjp({ inputs: savedInputs, outputs: savedOutputs, grads, wants });
+      checkGradients(name, inputs, results, wants);
+      return results;
+    },
+    dispose: () => held.dispose(),
+  });
+}
+
+const numbered = <T>(items: readonly T[]): Record<string, T> => Object.fromEntries(items.entries());
+
+/** A gradient of another shape would spread through a broadcast, far from its cause. */
+function checkGradients(
+  name: string,
+  inputs: readonly Tensor[],
   grads: readonly (Tensor | null)[],
-): (Tensor | null)[] {
-  const tape = new Tape();
-  for (const input of inputs) tape.watch(input);
-  const outputs = tape.record(() => reference(...inputs));
-  const flowing = outputs.map((_, i) => i).filter((i) => grads[i] != null);
-  return tape.pull(
-    flowing.map((i) => outputs[i]!),
-    flowing.map((i) => grads[i]!),
-    inputs.map(({ _id }) => _id),
-  );
+  wants: readonly boolean[],
+): void {
+  if (grads.length !== inputs.length) {
+    throw new UsageError(`${name}: vjp must return a gradient or null for each of ${inputs.length} inputs, got ${grads.length}`);
+  }
+  grads.forEach((grad, i) => {
+    const { shape } = inputs[i]!;
+    if (grad == null || !wants[i] || grad.shape.join() === shape.join()) return;
+    throw new UsageError(`${name}: the gradient of input ${i} must have its shape [${shape.join(", ")}], got [${grad.shape.join(", ")}]`);
+  });
 }

@@ -11,6 +11,10 @@ type OutputsOf<K extends OpName> = OpTable[K]["outputs"];
 
 type SpecOf<T> = T extends readonly Tensor[] ? readonly Spec[] : T extends Tensor ? Spec : Spec | null;
 type GradOf<T> = T extends readonly Tensor[] ? readonly (Tensor | null)[] : Tensor | null;
+type WantOf<T> = T extends readonly Tensor[] ? readonly boolean[] : boolean;
+
+/** Which inputs need a gradient. */
+export type Wants<K extends OpName> = { readonly [N in keyof InputsOf<K>]: WantOf<InputsOf<K>[N]> };
 
 /** What a rule gets to see of the call whose gradient it computes. */
 export interface RuleContext<K extends OpName> {
@@ -25,12 +29,14 @@ export interface RuleContext<K extends OpName> {
   readonly grads: { readonly [N in keyof OutputsOf<K>]?: Tensor };
   /** The cotangent of the first output, for ops with one. */
   readonly grad: Tensor;
-  /** Which inputs need a gradient. */
-  readonly wants: { readonly [N in keyof InputsOf<K>]: boolean };
+  readonly wants: Wants<K>;
 }
 
 /** Gradients of the inputs by name; missing ones do not exist. */
 export type InputGrads<K extends OpName> = { readonly [N in keyof InputsOf<K>]?: GradOf<InputsOf<K>[N]> };
+
+/** Names of inputs and outputs; those that are not needed may be `false`. */
+export type SavedNames<K extends OpName> = readonly (keyof InputsOf<K> | keyof OutputsOf<K> | false)[];
 
 /**
  * The gradient of an op.
@@ -39,8 +45,8 @@ export type InputGrads<K extends OpName> = { readonly [N in keyof InputsOf<K>]?:
  * derive the gradient a second way, and which stands in when a gradient is itself differentiated.
  */
 export interface Rule<K extends OpName> {
-  /** Inputs and outputs whose values `vjp` needs; the rest is freed as soon as nobody else uses it. */
-  readonly saves?: readonly (keyof InputsOf<K> | keyof OutputsOf<K>)[];
+  /** Inputs and outputs whose values `vjp` needs, given what it is asked for; the rest is freed early. */
+  readonly saves?: SavedNames<K> | ((wants: Wants<K>) => SavedNames<K>);
   vjp(context: RuleContext<K>): InputGrads<K>;
   reference?(inputs: InputsOf<K>, attrs: OpTable[K]["attrs"]): Partial<OutputsOf<K>>;
 }

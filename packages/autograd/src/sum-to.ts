@@ -1,4 +1,5 @@
 import { broadcastTo, reshape, type Shape, sum, type Tensor } from "@openelm/tensor";
+import { axesOf } from "./axes.js";
 
 /** The gradient of broadcasting: sums `grad` over the axes that `shape` lacks or has as 1. */
 export function sumTo(grad: Tensor, shape: Shape): Tensor {
@@ -9,11 +10,11 @@ export function sumTo(grad: Tensor, shape: Shape): Tensor {
   return lead === 0 ? summed : reshape(summed, shape);
 }
 
-/** The gradient of a reduction with `keepDims` undone: `grad` gets its axes of size 1 back. */
-export function keepDims(grad: Tensor, shape: Shape, axis: number | readonly number[] | undefined): Tensor {
-  const axes = axis === undefined ? shape.map((_, i) => i) : [axis].flat().map((a) => (a < 0 ? a + shape.length : a));
+/** The result of a reduction of a tensor of `shape` with the axes that it lost as axes of size 1. */
+export function keepDims(reduced: Tensor, shape: Shape, axis: number | readonly number[] | undefined): Tensor {
+  const axes = axesOf(axis, shape.length);
   return reshape(
-    grad,
+    reduced,
     shape.map((dim, i) => (axes.includes(i) ? 1 : dim)),
   );
 }

@@ -1,6 +1,7 @@
-import { OpError, ones, refuseAsync, scope, type Shape, Tensor, UsageError } from "@openelm/tensor";
+import { type DType, DTYPE_INFO, OpError, ones, refuseAsync, scope, type Shape, Tensor, UsageError } from "@openelm/tensor";
 import { type GradientsOf, type Leaves, leavesOf } from "./leaves.js";
-import { Tape } from "./tape.js";
+import { record } from "./record.js";
+import { type Leaf, Tape } from "./tape.js";
 
 /** A function of tensors, trees of tensors or modules. */
 // biome-ignore lint/suspicious/noExplicitAny: parameters of a callback are contravariant; `never` would refuse calls
@@ -58,8 +59,7 @@ export function valueAndGrad<Args extends readonly unknown[], R extends LossResu
         const result = forward(tape, leaves, () => f(...args));
         const value = result instanceof Tensor ? result : result.loss;
         checkLoss(value);
-        const keys = leaves.flatMap((leaf) => leaf.keys);
-        const grads = tape.pull([value], [onesLike(value)], keys);
+        const grads = tape.pull([value._live], [onesLike(value)], keysOf(leaves), { own: true });
         const trees = rebuild(leaves, grads);
         const aux = result instanceof Tensor ? undefined : result.aux;
         return { value, grads: typeof (wrt ?? 0) === "number" ? trees[0] : trees, aux } as never;
@@ -115,17 +115,21 @@ export function vjp<Args extends readonly unknown[], R extends Tensor | readonly
   const leaves = args.map((arg, i) => leavesOf(arg, `argument ${i}`));
   const tape = new Tape();
   const value = forward(tape, leaves, () => f(...(args as unknown as Args)));
-  const outputs = [value].flat() as Tensor[];
-  const keys = leaves.flatMap((leaf) => leaf.keys);
-  // The caller may free the outputs before pulling; what is needed of them is their number, shape and dtype.
-  const specs = outputs.map(({ shape, dtype }) => ({ shape, dtype }));
+  // The caller may free the outputs and the inputs before pulling; what is needed of them is this.
+  const specs = ([value].flat() as Tensor[]).map(({ shape, dtype, _live }) => ({ shape, dtype, key: _live }));
+  const outputs = specs.map(({ key }) => key);
+  const keys = keysOf(leaves);
   let used = false;
   const pull = (cotangent: Tensor | readonly Tensor[]): unknown => {
     if (used) throw new UsageError("pull may be called once; pass { retain: true } to vjp to call it again");
     used = !retain;
     const cotangents = [cotangent].flat() as Tensor[];
     checkCotangents(specs, cotangents);
-    return scope(() => rebuild(leaves, tape.pull(outputs, cotangents, keys, { retain })));
+    try {
+      return scope(() => rebuild(leaves, tape.pull(outputs, cotangents, keys, { retain, own: true })));
+    } finally {
+      if (!retain) tape.dispose();
+    }
   };
   const dispose = (): void => tape.dispose();
   abandoned.register(pull, tape);
@@ -138,7 +142,7 @@ const abandoned = new FinalizationRegistry<Tape>((tape) => tape.dispose());
 /** Runs `f` on the tape. Its temporaries go at its end: what the gradient needs, the tape holds. */
 function forward<R>(tape: Tape, leaves: readonly Leaves[], f: () => R): R {
   for (const { tensors } of leaves) for (const tensor of tensors) tape.watch(tensor);
-  return tape.record(() =>
+  return record(tape, () =>
     scope(() => {
       const result = f();
       refuseAsync(result, "gradient");
@@ -146,6 +150,9 @@ function forward<R>(tape: Tape, leaves: readonly Leaves[], f: () => R): R {
     }),
   );
 }
+
+const keysOf = (leaves: readonly Leaves[]): Leaf[] =>
+  leaves.flatMap(({ keys, tensors }) => keys.map((key, i) => ({ key, dtype: tensors[i]!.dtype })));
 
 function rebuild(leaves: readonly Leaves[], grads: readonly (Tensor | null)[]): unknown[] {
   let at = 0;
@@ -163,6 +170,9 @@ function checkLoss(value: unknown): asserts value is Tensor {
   if (value.size !== 1) {
     const got = `[${value.shape.join(", ")}]`;
     throw new OpError("SHAPE_MISMATCH", "valueAndGrad", `the loss must be a scalar, got shape ${got}; reduce it with sum() or mean()`);
+  }
+  if (!DTYPE_INFO[value.dtype as DType].isFloat) {
+    throw new OpError("NOT_DIFFERENTIABLE", "valueAndGrad", `the loss must be a float, got ${value.dtype}`);
   }
 }
 

@@ -22,6 +22,9 @@ export function autocast<T>(dtype: "bf16" | "f16" | "off", fn: () => Synchronous
   }
 }
 
+/** What {@link autocast} is set to here. @internal */
+export const currentAutocast = (): "bf16" | "f16" | "off" => lower ?? "off";
+
 /** The dtype that a float input of `op` should have here. @internal */
 export function castFor(op: OpInfo, { dtype }: Tensor): DType {
   return lower !== undefined && op.autocast === "lower" && dtype === "f32" ? lower : dtype;

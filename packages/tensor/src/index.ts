@@ -16,7 +16,7 @@ export {
   OutOfMemoryError,
   UsageError,
 } from "@openelm/native";
-export { autocast } from "./autocast.js";
+export { autocast, currentAutocast } from "./autocast.js";
 export { argsort } from "./composed/argsort.js";
 export { einsum } from "./composed/einsum.js";
 export { expandDims } from "./composed/expand-dims.js";
