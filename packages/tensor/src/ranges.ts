@@ -20,7 +20,10 @@ import { to } from "./to.js";
  * await arange(5, 0, -2, { dtype: "i32" }).array(); // [5, 3, 1]
  * ```
  */
-export function arange<D extends DType = "f32">(stop: number, options?: CreateOptions<D>): Tensor<Shape, NoInfer<D>>;
+export function arange<D extends DType = "f32">(
+  stop: number,
+  options?: CreateOptions<D>,
+): Tensor<Shape, NoInfer<D>>;
 export function arange<D extends DType = "f32">(
   start: number,
   stop: number,
@@ -35,9 +38,14 @@ export function arange<D extends DType = "f32">(
 export function arange(...args: (number | CreateOptions | undefined)[]): Tensor {
   const numbers = args.filter((arg): arg is number => typeof arg === "number");
   const options = args.find((arg): arg is CreateOptions => typeof arg === "object") ?? {};
-  const [start, stop, step = 1] = numbers.length === 1 ? [0, numbers[0]!] : (numbers as [number, number, number?]);
+  const [start, stop, step = 1] =
+    numbers.length === 1 ? [0, numbers[0]!] : (numbers as [number, number, number?]);
   if (step === 0 || ![start, stop, step].every(Number.isFinite)) {
-    throw new OpError("INVALID_ARGUMENT", "arange", `needs finite numbers and a step other than 0, got ${numbers.join(", ")}`);
+    throw new OpError(
+      "INVALID_ARGUMENT",
+      "arange",
+      `needs finite numbers and a step other than 0, got ${numbers.join(", ")}`,
+    );
   }
   const length = Math.max(0, Math.ceil((stop - start) / step));
   return arangeOp(start, step, length, { dtype: options.dtype ?? defaults().dtype, device: options.device });

@@ -9,13 +9,13 @@ import {
   norm,
   stack,
   std,
-  tensor,
   type Tensor,
+  tensor,
   unique,
   variance,
   zeros,
 } from "../src/index.js";
-import { build, dice, get, iota, nested, type Nd } from "./reference.js";
+import { build, dice, get, iota, type Nd, nested } from "./reference.js";
 
 const of = (x: Nd): Tensor => tensor([...x.values], { shape: x.shape });
 const SHAPES = [[], [1], [5], [3, 4], [2, 1, 3], [2, 0, 3], [2, 3, 2, 2]];
@@ -23,7 +23,11 @@ const SHAPES = [[], [1], [5], [3, 4], [2, 1, 3], [2, 0, 3], [2, 3, 2, 2]];
 describe("views", () => {
   test("transpose swaps two axes", () => {
     const x = arange(6).reshape([2, 3]);
-    expect(x.transpose().arraySync()).toEqual([[0, 3], [1, 4], [2, 5]]);
+    expect(x.transpose().arraySync()).toEqual([
+      [0, 3],
+      [1, 4],
+      [2, 5],
+    ]);
     expect(zeros([2, 3, 4]).transpose(0, -1).shape).toEqual([4, 3, 2]);
     expect(() => zeros([3]).transpose()).toThrow("axis -2 is out of range for 1 axes");
   });
@@ -51,24 +55,58 @@ describe("views", () => {
   test("flip turns axes around, whatever their size", () => {
     for (const shape of SHAPES) {
       const x = iota(shape);
-      const expected = build(shape, (index) => get(x, index.map((i, axis) => shape[axis]! - 1 - i)));
+      const expected = build(shape, (index) =>
+        get(
+          x,
+          index.map((i, axis) => shape[axis]! - 1 - i),
+        ),
+      );
       expect(of(x).flip().arraySync()).toEqual(nested(expected));
     }
-    expect(arange(4).reshape([2, 2]).flip({ axis: 1 }).arraySync()).toEqual([[1, 0], [3, 2]]);
+    expect(arange(4).reshape([2, 2]).flip({ axis: 1 }).arraySync()).toEqual([
+      [1, 0],
+      [3, 2],
+    ]);
   });
 
   test("split, chunk and unbind cut without copying, and concat joins again", () => {
     const x = arange(12).reshape([6, 2]);
     expect(x.split(3).map((part) => part.arraySync())).toEqual([
-      [[0, 1], [2, 3]],
-      [[4, 5], [6, 7]],
-      [[8, 9], [10, 11]],
+      [
+        [0, 1],
+        [2, 3],
+      ],
+      [
+        [4, 5],
+        [6, 7],
+      ],
+      [
+        [8, 9],
+        [10, 11],
+      ],
     ]);
     expect(x.split([1, 0, 5]).map((part) => part.shape[0])).toEqual([1, 0, 5]);
-    expect(x.split([1, 1], { axis: -1 }).map((part) => part.shape)).toEqual([[6, 1], [6, 1]]);
-    expect(arange(5).chunk(2).map((part) => part.arraySync())).toEqual([[0, 1, 2], [3, 4]]);
-    expect(arange(5).chunk(4).map((part) => part.size)).toEqual([2, 2, 1]);
-    expect(x.unbind(1).map((part) => part.arraySync())).toEqual([[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]]);
+    expect(x.split([1, 1], { axis: -1 }).map((part) => part.shape)).toEqual([
+      [6, 1],
+      [6, 1],
+    ]);
+    expect(
+      arange(5)
+        .chunk(2)
+        .map((part) => part.arraySync()),
+    ).toEqual([
+      [0, 1, 2],
+      [3, 4],
+    ]);
+    expect(
+      arange(5)
+        .chunk(4)
+        .map((part) => part.size),
+    ).toEqual([2, 2, 1]);
+    expect(x.unbind(1).map((part) => part.arraySync())).toEqual([
+      [0, 2, 4, 6, 8, 10],
+      [1, 3, 5, 7, 9, 11],
+    ]);
     expect(() => x.split(4)).toThrow("cannot be cut into 4 equal parts");
     expect(() => x.split([1, 2])).toThrow("add up to 3, axis 0 has 6");
     expect(() => x.chunk(0)).toThrow("at least 1");
@@ -80,19 +118,49 @@ describe("views", () => {
 describe("copies", () => {
   test("stack makes a new axis anywhere", () => {
     const [a, b] = [tensor([1, 2]), tensor([3, 4])];
-    expect(stack([a, b]).arraySync()).toEqual([[1, 2], [3, 4]]);
-    expect(stack([a, b], { axis: -1 }).arraySync()).toEqual([[1, 3], [2, 4]]);
+    expect(stack([a, b]).arraySync()).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    expect(stack([a, b], { axis: -1 }).arraySync()).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
     expect(() => stack([a, zeros([3])])).toThrow("one shape");
     expect(() => stack([])).toThrow("at least one");
   });
 
   test("repeat repeats elements, tile the whole", () => {
     expect(tensor([1, 2]).repeat(2).arraySync()).toEqual([1, 1, 2, 2]);
-    expect(tensor([[1, 2], [3, 4]]).repeat(2, { axis: 1 }).arraySync()).toEqual([[1, 1, 2, 2], [3, 3, 4, 4]]);
-    expect(tensor([[1], [2]]).repeat([1, 3], { axis: 0 }).arraySync()).toEqual([[1], [2], [2], [2]]);
+    expect(
+      tensor([
+        [1, 2],
+        [3, 4],
+      ])
+        .repeat(2, { axis: 1 })
+        .arraySync(),
+    ).toEqual([
+      [1, 1, 2, 2],
+      [3, 3, 4, 4],
+    ]);
+    expect(
+      tensor([[1], [2]])
+        .repeat([1, 3], { axis: 0 })
+        .arraySync(),
+    ).toEqual([[1], [2], [2], [2]]);
     expect(tensor([1, 2]).repeat(0).shape).toEqual([0]);
-    expect(tensor([1, 2]).tile([2, 2]).arraySync()).toEqual([[1, 2, 1, 2], [1, 2, 1, 2]]);
-    expect(tensor([[1], [2]]).tile(2).arraySync()).toEqual([[1, 1], [2, 2]]);
+    expect(tensor([1, 2]).tile([2, 2]).arraySync()).toEqual([
+      [1, 2, 1, 2],
+      [1, 2, 1, 2],
+    ]);
+    expect(
+      tensor([[1], [2]])
+        .tile(2)
+        .arraySync(),
+    ).toEqual([
+      [1, 1],
+      [2, 2],
+    ]);
     expect(() => tensor([1, 2]).repeat([1])).toThrow("1 repeats do not fit");
     expect(() => tensor([1, 2]).repeat(-1)).toThrow("from 0");
   });
@@ -104,8 +172,19 @@ describe("copies", () => {
       expect(of(x).roll(shift, { axis: 1 }).arraySync()).toEqual(nested(expected));
     }
     expect(tensor([1, 2, 3]).roll(1).arraySync()).toEqual([3, 1, 2]);
-    expect(arange(4).reshape([2, 2]).roll(1).arraySync()).toEqual([[3, 0], [1, 2]]);
-    expect(arange(4).reshape([2, 2]).roll([1, 1], { axis: [0, 1] }).arraySync()).toEqual([[3, 2], [1, 0]]);
+    expect(arange(4).reshape([2, 2]).roll(1).arraySync()).toEqual([
+      [3, 0],
+      [1, 2],
+    ]);
+    expect(
+      arange(4)
+        .reshape([2, 2])
+        .roll([1, 1], { axis: [0, 1] })
+        .arraySync(),
+    ).toEqual([
+      [3, 2],
+      [1, 0],
+    ]);
     expect(zeros([0, 2]).roll(1, { axis: 0 }).shape).toEqual([0, 2]);
   });
 });
@@ -133,7 +212,10 @@ describe("statistics", () => {
   });
 
   test("norms of 1, 2 and infinity", () => {
-    const x = tensor([[3, -4], [0, 5]]);
+    const x = tensor([
+      [3, -4],
+      [0, 5],
+    ]);
     expect(norm(x, { axis: 1 }).arraySync()).toEqual([5, 5]);
     expect(norm(x, { p: 1 }).itemSync()).toBe(12);
     expect(norm(x, { p: Number.POSITIVE_INFINITY, axis: 0, keepDims: true }).arraySync()).toEqual([[3, 5]]);
@@ -157,7 +239,10 @@ describe("order and masks", () => {
   });
 
   test("maskedFill and maskedSelect", async () => {
-    const x = tensor([[1, -2], [3, -4]]);
+    const x = tensor([
+      [1, -2],
+      [3, -4],
+    ]);
     expect(x.maskedFill(x.lt(0), Number.NEGATIVE_INFINITY).arraySync()).toEqual([
       [1, Number.NEGATIVE_INFINITY],
       [3, Number.NEGATIVE_INFINITY],
@@ -169,23 +254,36 @@ describe("order and masks", () => {
   });
 
   test("nonzero lists positions for each axis", async () => {
-    const [rows, columns] = await tensor([[0, 1], [2, 0]]).nonzero();
-    expect([rows!.arraySync(), columns!.arraySync()]).toEqual([[0, 1], [1, 0]]);
+    const [rows, columns] = await tensor([
+      [0, 1],
+      [2, 0],
+    ]).nonzero();
+    expect([rows!.arraySync(), columns!.arraySync()]).toEqual([
+      [0, 1],
+      [1, 0],
+    ]);
     expect(tensor([Number.NaN, -0]).nonzeroSync()[0]!.arraySync()).toEqual([0]);
-    expect(zeros([0, 2]).nonzeroSync().map((t) => t.shape)).toEqual([[0], [0]]);
+    expect(
+      zeros([0, 2])
+        .nonzeroSync()
+        .map((t) => t.shape),
+    ).toEqual([[0], [0]]);
   });
 
-  test.each(["f32", "i64", "i32", "u8", "bf16"] as DType[])("unique finds each %s once, sorted", async (dtype) => {
-    const roll = dice(5);
-    const drawn = Array.from({ length: 60 }, () => roll(9));
-    const x = tensor(drawn, { dtype, shape: [6, 10] });
-    const { values, inverse, counts } = await unique(x);
-    const expected = [...new Set(drawn)].sort((a, b) => a - b);
-    expect(values.dtype).toBe(dtype);
-    expect(values.arraySync()).toEqual(expected);
-    expect(counts.arraySync()).toEqual(expected.map((v) => drawn.filter((d) => d === v).length));
-    expect(values.take(inverse).arraySync()).toEqual(x.arraySync());
-  });
+  test.each(["f32", "i64", "i32", "u8", "bf16"] as DType[])(
+    "unique finds each %s once, sorted",
+    async (dtype) => {
+      const roll = dice(5);
+      const drawn = Array.from({ length: 60 }, () => roll(9));
+      const x = tensor(drawn, { dtype, shape: [6, 10] });
+      const { values, inverse, counts } = await unique(x);
+      const expected = [...new Set(drawn)].sort((a, b) => a - b);
+      expect(values.dtype).toBe(dtype);
+      expect(values.arraySync()).toEqual(expected);
+      expect(counts.arraySync()).toEqual(expected.map((v) => drawn.filter((d) => d === v).length));
+      expect(values.take(inverse).arraySync()).toEqual(x.arraySync());
+    },
+  );
 
   test("unique takes all NaN for one", () => {
     const { values, counts } = tensor([Number.NaN, 1, Number.NaN, -0, 0]).uniqueSync();

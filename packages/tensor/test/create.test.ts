@@ -35,11 +35,9 @@ describe("fill", () => {
 
   test("the likes keep shape, dtype and device unless told", () => {
     const x = zeros([2, 1], { dtype: "f64", device: "meta" });
-    expect([zerosLike(x), onesLike(x), fullLike(x, 3)].map((t) => `${t.dtype} ${t.device} ${t.shape}`)).toEqual([
-      "f64 meta 2,1",
-      "f64 meta 2,1",
-      "f64 meta 2,1",
-    ]);
+    expect(
+      [zerosLike(x), onesLike(x), fullLike(x, 3)].map((t) => `${t.dtype} ${t.device} ${t.shape}`),
+    ).toEqual(["f64 meta 2,1", "f64 meta 2,1", "f64 meta 2,1"]);
     expect(fullLike(tensor([1, 2]), 7, { dtype: "i8" }).arraySync()).toEqual([7, 7]);
   });
 
@@ -74,10 +72,23 @@ describe("ranges", () => {
   });
 
   test("eye puts ones on a diagonal", () => {
-    expect(eye(2).arraySync()).toEqual([[1, 0], [0, 1]]);
-    expect(eye(2, { columns: 3, diagonal: 1 }).arraySync()).toEqual([[0, 1, 0], [0, 0, 1]]);
-    expect(eye(3, { columns: 2, diagonal: -1, dtype: "i32" }).arraySync()).toEqual([[0, 0], [1, 0], [0, 1]]);
-    expect(eye(2, { dtype: "bool" }).arraySync()).toEqual([[true, false], [false, true]]);
+    expect(eye(2).arraySync()).toEqual([
+      [1, 0],
+      [0, 1],
+    ]);
+    expect(eye(2, { columns: 3, diagonal: 1 }).arraySync()).toEqual([
+      [0, 1, 0],
+      [0, 0, 1],
+    ]);
+    expect(eye(3, { columns: 2, diagonal: -1, dtype: "i32" }).arraySync()).toEqual([
+      [0, 0],
+      [1, 0],
+      [0, 1],
+    ]);
+    expect(eye(2, { dtype: "bool" }).arraySync()).toEqual([
+      [true, false],
+      [false, true],
+    ]);
   });
 });
 
@@ -86,7 +97,11 @@ describe("numbers beside tensors", () => {
     expect(() => tensor([1], { dtype: "i32" }).add(0.5)).toThrow("not a value of i32");
     expect(() => tensor([true]).eq(2)).toThrow("not a value of bool");
     expect(() => tensor([1n]).add(2n ** 63n)).toThrow("not a value of i64");
-    expect(tensor([1n]).add(2n ** 53n + 1n).dataSync()).toEqual(new BigInt64Array([2n ** 53n + 2n]));
+    expect(
+      tensor([1n])
+        .add(2n ** 53n + 1n)
+        .dataSync(),
+    ).toEqual(new BigInt64Array([2n ** 53n + 2n]));
   });
 
   test("indices may come as any integers, but as whole numbers only", () => {

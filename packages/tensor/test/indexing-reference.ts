@@ -15,7 +15,8 @@ const isList = (item: Item): item is List => typeof item === "object" && item !=
 export function pythonRange(text: string, size: number): number[] {
   const [first, last, third] = text.split(":").map((part) => (part === "" ? undefined : Number(part)));
   const step = third ?? 1;
-  const clip = (value: number, low: number, high: number): number => Math.min(Math.max(value < 0 ? value + size : value, low), high);
+  const clip = (value: number, low: number, high: number): number =>
+    Math.min(Math.max(value < 0 ? value + size : value, low), high);
   const out: number[] = [];
   if (step > 0) {
     const stop = last === undefined ? size : clip(last, 0, size);
@@ -28,7 +29,10 @@ export function pythonRange(text: string, size: number): number[] {
 }
 
 /** Where each element of the result comes from. */
-export function sources(shape: readonly number[], index: readonly Item[]): { shape: number[]; source: (at: number[]) => number[] } {
+export function sources(
+  shape: readonly number[],
+  index: readonly Item[],
+): { shape: number[]; source: (at: number[]) => number[] } {
   const named = index.filter((item) => item !== null && item !== "...").length;
   const withEllipsis = index.includes("...") ? index : [...index, "..."];
   const items = withEllipsis.flatMap((item): Item[] =>
@@ -89,4 +93,5 @@ export function index(x: Nd, items: readonly Item[]): Nd {
   return build(shape, (at) => get(x, source(at)));
 }
 
-export const sizeOf = (shape: readonly number[], items: readonly Item[]): number => count(sources(shape, items).shape);
+export const sizeOf = (shape: readonly number[], items: readonly Item[]): number =>
+  count(sources(shape, items).shape);

@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { arange, type IndexItem, internal, isOpenELMError, ones, scope, tensor, type Tensor, zeros } from "../src/index.js";
-import { index, type Item, sources } from "./indexing-reference.js";
+import {
+  arange,
+  type IndexItem,
+  internal,
+  isOpenELMError,
+  ones,
+  scope,
+  type Tensor,
+  tensor,
+  zeros,
+} from "../src/index.js";
+import { type Item, index, sources } from "./indexing-reference.js";
 import { count, dice, indices, iota, nested, offset } from "./reference.js";
 
 const x34 = (): Tensor => arange(12).reshape([3, 4]);
@@ -35,7 +45,11 @@ function randomIndex(roll: (n: number) => number, lists: number): { shape: numbe
   const kept = after.every((item, i) => {
     const size = moved[i]!;
     const inside = (position: number): boolean => position >= -size && position < size;
-    return typeof item === "number" ? inside(item) : typeof item === "object" && item ? item.positions.every(inside) : true;
+    return typeof item === "number"
+      ? inside(item)
+      : typeof item === "object" && item
+        ? item.positions.every(inside)
+        : true;
   });
   return { shape, items: kept ? items : items.filter((item) => item !== "...") };
 }
@@ -45,7 +59,11 @@ describe("at", () => {
     const x = x34();
     expect(x.at(1, "::2").arraySync()).toEqual([4, 6]);
     expect(x.at("...", -1).arraySync()).toEqual([3, 7, 11]);
-    expect(x.at("::-1", "1:3").arraySync()).toEqual([[9, 10], [5, 6], [1, 2]]);
+    expect(x.at("::-1", "1:3").arraySync()).toEqual([
+      [9, 10],
+      [5, 6],
+      [1, 2],
+    ]);
     expect(x.at([0, 2], [1, 3]).arraySync()).toEqual([1, 11]);
     expect(x.at(null, 0).shape).toEqual([1, 4]);
     expect(x.at(2, 3).itemSync()).toBe(11);
@@ -59,7 +77,9 @@ describe("at", () => {
       const { shape, items } = randomIndex(roll, lists);
       const expected = index(iota(shape), items);
       const got = scope(() => {
-        const y = arange(count(shape)).reshape(shape).at(...items.map(asItem));
+        const y = arange(count(shape))
+          .reshape(shape)
+          .at(...items.map(asItem));
         return { shape: y.shape, values: y.arraySync() };
       });
       const what = `[${shape}] at ${JSON.stringify(items)}`;
@@ -72,15 +92,26 @@ describe("at", () => {
     const x = x34();
     internal.assign(x.at(1, "1:3"), tensor([-1, -2]));
     internal.assign(x.at([0]), tensor([[9, 9, 9, 9]]));
-    expect(x.arraySync()).toEqual([[0, 1, 2, 3], [4, -1, -2, 7], [8, 9, 10, 11]]);
+    expect(x.arraySync()).toEqual([
+      [0, 1, 2, 3],
+      [4, -1, -2, 7],
+      [8, 9, 10, 11],
+    ]);
   });
 
   test("a bool tensor gives a promise, and values with atSync", async () => {
     const x = x34();
     expect(await (await x.at(x.gt(9))).array()).toEqual([10, 11]);
     expect(x.atSync(x.gt(9)).arraySync()).toEqual([10, 11]);
-    expect(x.atSync(tensor([true, false, true]), "1:3").arraySync()).toEqual([[1, 2], [9, 10]]);
-    expect(x.atSync("...", tensor([false, true, false, true])).arraySync()).toEqual([[1, 3], [5, 7], [9, 11]]);
+    expect(x.atSync(tensor([true, false, true]), "1:3").arraySync()).toEqual([
+      [1, 2],
+      [9, 10],
+    ]);
+    expect(x.atSync("...", tensor([false, true, false, true])).arraySync()).toEqual([
+      [1, 3],
+      [5, 7],
+      [9, 11],
+    ]);
     expect(x.atSync(x.gt(99)).shape).toEqual([0]);
   });
 
@@ -130,7 +161,8 @@ describe("setAt", () => {
       const { shape, items } = randomIndex(roll, lists);
       const target = sources(shape, items);
       const expected = iota(shape).values.slice();
-      for (const at of indices(target.shape)) expected[offset(shape, target.source(at))] = 100 + offset(target.shape, at);
+      for (const at of indices(target.shape))
+        expected[offset(shape, target.source(at))] = 100 + offset(target.shape, at);
       const got = scope(() => {
         const x = arange(count(shape)).reshape(shape);
         x.setAt(items.map(asItem), arange(100, 100 + count(target.shape)).reshape(target.shape));
@@ -144,7 +176,10 @@ describe("setAt", () => {
     const x = zeros([2, 3], { dtype: "i64" });
     x.setAt([0], 5);
     x.setAt([1, "1:"], tensor([7], { dtype: "i32" }));
-    expect(x.arraySync()).toEqual([[5, 5, 5], [0, 7, 7]]);
+    expect(x.arraySync()).toEqual([
+      [5, 5, 5],
+      [0, 7, 7],
+    ]);
     expect(() => x.setAt([0], tensor([0.5]))).toThrow('cast it with to("i64")');
     expect(() => x.setAt([0], 0.5)).toThrow("not a value of i64");
     expect(() => x.setAt([0], ones([2], { dtype: "i64" }))).toThrow("broadcast");
@@ -155,14 +190,28 @@ describe("setAt", () => {
     x.setAt([x.gt(9)], -1);
     x.setAt(["1:", tensor([true, false, false, true])], 0);
     x.setAt([tensor([true, false, false])], tensor([1, 2, 3, 4]));
-    expect(x.arraySync()).toEqual([[1, 2, 3, 4], [0, 5, 6, 0], [0, 9, -1, 0]]);
+    expect(x.arraySync()).toEqual([
+      [1, 2, 3, 4],
+      [0, 5, 6, 0],
+      [0, 9, -1, 0],
+    ]);
     expect(() => x.setAt([x.gt(0)], tensor([1, 2, 3]))).toThrow("0 axes here");
   });
 
   test("writes through views, also by several lists into a transposed one", () => {
     const x = x34();
-    x.transpose().setAt([[0, 3], [1, 2]], tensor([-1, -2]));
-    expect(x.arraySync()).toEqual([[0, 1, 2, 3], [-1, 5, 6, 7], [8, 9, 10, -2]]);
+    x.transpose().setAt(
+      [
+        [0, 3],
+        [1, 2],
+      ],
+      tensor([-1, -2]),
+    );
+    expect(x.arraySync()).toEqual([
+      [0, 1, 2, 3],
+      [-1, 5, 6, 7],
+      [8, 9, 10, -2],
+    ]);
   });
 
   test("refuses a broadcast view, whose elements share memory", () => {

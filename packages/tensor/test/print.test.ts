@@ -28,13 +28,28 @@ describe("toString", () => {
     [tensor([1, -20], { dtype: "i32" }), "tensor([  1, -20], dtype=i32)"],
     [tensor([2n ** 60n]), "tensor([1152921504606846976], dtype=i64)"],
     [tensor([true, false]), "tensor([ true, false], dtype=bool)"],
-    [tensor([[1, 2], [3, 4]]), lines("tensor([[1., 2.],", "        [3., 4.]])")],
-    [tensor([[[1], [2]], [[3], [4]]]), lines("tensor([[[1.],", "         [2.]],", "", "        [[3.],", "         [4.]]])")],
+    [
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]),
+      lines("tensor([[1., 2.],", "        [3., 4.]])"),
+    ],
+    [
+      tensor([
+        [[1], [2]],
+        [[3], [4]],
+      ]),
+      lines("tensor([[[1.],", "         [2.]],", "", "        [[3.],", "         [4.]]])"),
+    ],
     [zeros([0]), "tensor([])"],
     [zeros([0, 3], { dtype: "i8" }), "tensor([], shape=[0, 3], dtype=i8)"],
     [zeros([2, 3], { device: "meta" }), "tensor(..., shape=[2, 3], device=meta)"],
     [arange(1001), "tensor([   0.,    1.,    2., ...,  998.,  999., 1000.], shape=[1001])"],
-    [arange(2000, { dtype: "i32" }), "tensor([   0,    1,    2, ..., 1997, 1998, 1999], shape=[2000], dtype=i32)"],
+    [
+      arange(2000, { dtype: "i32" }),
+      "tensor([   0,    1,    2, ..., 1997, 1998, 1999], shape=[2000], dtype=i32)",
+    ],
   ])("%#", (x, text) => {
     expect(String(x)).toBe(text);
   });

@@ -23,7 +23,8 @@ const moments = (values: ArrayLike<number>): [mean: number, variance: number] =>
 
 describe("Generator", () => {
   test("the same seed gives the same values, another seed or place others", () => {
-    const draw = (value: number): Float32Array => normal([50], { generator: new Generator(value) }).dataSync();
+    const draw = (value: number): Float32Array =>
+      normal([50], { generator: new Generator(value) }).dataSync();
     expect(draw(1)).toEqual(draw(1));
     expect(draw(1)).not.toEqual(draw(2));
     const generator = new Generator(1);
@@ -47,7 +48,9 @@ describe("Generator", () => {
   test("one call draws what two calls of whole blocks do", () => {
     const [whole, parts] = [new Generator(5), new Generator(5)];
     const halves = [uniform([8], { generator: parts }), uniform([8], { generator: parts })];
-    expect([...uniform([16], { generator: whole }).dataSync()]).toEqual(halves.flatMap((x) => [...x.dataSync()]));
+    expect([...uniform([16], { generator: whole }).dataSync()]).toEqual(
+      halves.flatMap((x) => [...x.dataSync()]),
+    );
   });
 
   test("goes through JSON", () => {
@@ -102,7 +105,9 @@ describe("distributions", () => {
   test("bernoulli, randint and permutation", () => {
     const [share] = moments(bernoulli([n], { p: 0.3, generator }).dataSync());
     expect(Math.abs(share - 0.3)).toBeLessThan(5 * Math.sqrt(0.21 / n));
-    expect([...new Set(randint([n], -2, 3, { generator }).dataSync())].sort((a, b) => a - b)).toEqual([-2, -1, 0, 1, 2]);
+    expect([...new Set(randint([n], -2, 3, { generator }).dataSync())].sort((a, b) => a - b)).toEqual([
+      -2, -1, 0, 1, 2,
+    ]);
     const order = permutation(1000, { generator }).dataSync();
     expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
     expect(order.some((v, i) => v !== i)).toBe(true);
@@ -127,7 +132,9 @@ describe("distributions", () => {
 
   test("the device does not matter for what is reserved", () => {
     const g = new Generator(1);
-    expect(uniform([1000, 1000], { device: "meta", dtype: "bf16", generator: g }).shape).toEqual([1000, 1000]);
+    expect(uniform([1000, 1000], { device: "meta", dtype: "bf16", generator: g }).shape).toEqual([
+      1000, 1000,
+    ]);
     expect(g.state.counter).toBe(250_000);
   });
 });

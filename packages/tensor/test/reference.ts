@@ -10,7 +10,10 @@ export interface Nd {
 export const count = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
 /** 0, 1, 2, … in a shape. */
-export const iota = (shape: readonly number[]): Nd => ({ shape, values: Array.from({ length: count(shape) }, (_, i) => i) });
+export const iota = (shape: readonly number[]): Nd => ({
+  shape,
+  values: Array.from({ length: count(shape) }, (_, i) => i),
+});
 
 /** Every index of a shape, row-major. */
 export function* indices(shape: readonly number[]): Generator<number[]> {

@@ -9,8 +9,8 @@ import {
   matmul,
   type Shape,
   sum,
-  tensor,
   type Tensor,
+  tensor,
   zeros,
   zerosLike,
 } from "../src/index.js";
@@ -68,7 +68,11 @@ describe("types", () => {
   test("shapes are never inferred from literals, so that a variable may change its shape", () => {
     let x = zeros([2, 3]);
     x = x.reshape([3, 2]);
-    x = x.matmul(zeros([2, 4])).add(1).mul(x.sum()).softmax();
+    x = x
+      .matmul(zeros([2, 4]))
+      .add(1)
+      .mul(x.sum())
+      .softmax();
     x = x.transpose().at(0, null);
     expect(x.shape).toEqual([1, 3]);
     expectTypeOf(x.as([1, 3])).toEqualTypeOf<Tensor<readonly [1, 3], "f32">>();

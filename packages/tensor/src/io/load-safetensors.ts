@@ -95,13 +95,18 @@ export async function loadSafetensors(path: string, options: LoadOptions = {}): 
   const before = await identity(file);
   const header = openHeader(file);
   const loaded = new Safetensors(file, header.header.__metadata__ ?? {});
-  const reader = mmap || device.name === "meta" ? new MapReader(header.file) : new CopyReader(await open(file), file);
+  const reader =
+    mmap || device.name === "meta" ? new MapReader(header.file) : new CopyReader(await open(file), file);
   try {
     for (const entry of header.tensors) {
       const made = await reader.read(entry, dtypeOf(file, entry), device);
-      loaded.set(entry.name, dtype !== undefined && DTYPE_INFO[made.dtype].isFloat ? cast(made, dtype) : made);
+      loaded.set(
+        entry.name,
+        dtype !== undefined && DTYPE_INFO[made.dtype].isFloat ? cast(made, dtype) : made,
+      );
     }
-    if ((await identity(file)) !== before) throw new FileError(`${file} changed while it was loaded`, { path: file });
+    if ((await identity(file)) !== before)
+      throw new FileError(`${file} changed while it was loaded`, { path: file });
     return loaded;
   } catch (error) {
     loaded.dispose();
@@ -136,7 +141,10 @@ function dtypeOf(path: string, { name, dtype }: Entry): DType {
   const ours = OURS.get(dtype);
   if (ours !== undefined) return ours;
   const known = [...OURS.keys()].join(", ");
-  throw new FormatError(`${path}: tensor "${name}" has dtype ${dtype}, which is not supported (${known} are)`, { path });
+  throw new FormatError(
+    `${path}: tensor "${name}" has dtype ${dtype}, which is not supported (${known} are)`,
+    { path },
+  );
 }
 
 function cast(x: Tensor, dtype: DType): Tensor {
@@ -181,8 +189,14 @@ class CopyReader implements Reader {
   async read({ name, start, shape }: Entry, dtype: DType, device: Device): Promise<Tensor> {
     const bytes = new Uint8Array(elements(shape) * DTYPE_INFO[dtype].size);
     for (let at = 0; at < bytes.length; ) {
-      const { bytesRead } = await this.#handle.read(bytes, at, Math.min(bytes.length - at, 1 << 30), start + at);
-      if (bytesRead === 0) throw new FileError(`${this.#path}: ends inside tensor "${name}"`, { path: this.#path });
+      const { bytesRead } = await this.#handle.read(
+        bytes,
+        at,
+        Math.min(bytes.length - at, 1 << 30),
+        start + at,
+      );
+      if (bytesRead === 0)
+        throw new FileError(`${this.#path}: ends inside tensor "${name}"`, { path: this.#path });
       at += bytesRead;
     }
     return new Tensor(core.write(device.id, DTYPE_INFO[dtype].index, shape, bytes), dtype, shape, device);
