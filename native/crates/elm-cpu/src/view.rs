@@ -136,6 +136,7 @@ pub trait CallExt {
     fn output(&self, position: usize) -> &View;
     fn optional_input(&self, position: usize) -> Option<&View>;
     fn optional_output(&self, position: usize) -> Option<&View>;
+    #[allow(clippy::mut_from_ref)]
     fn scratch<T: Copy>(&self, start: usize, len: usize) -> &mut [T];
 }
 
