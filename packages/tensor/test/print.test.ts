@@ -99,6 +99,11 @@ describe("inspect", () => {
     expect(inspect(x)).toBe("tensor(..., freed, shape=[2])");
   });
 
+  test("a tensor whose computation failed shows why", () => {
+    const x = tensor([1, 2]).take(tensor(new Int32Array([9])));
+    expect(inspect(x)).toMatch(/^tensor\(<\[INDEX_OUT_OF_RANGE\] take.*>, shape=\[1\]\)$/s);
+  });
+
   test("a tensor is neither a number nor JSON", () => {
     const x = tensor(1);
     expect(() => Number(x)).toThrow("a.mul(2)");
