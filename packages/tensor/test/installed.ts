@@ -1,12 +1,15 @@
 //! The package as a program of its own has it: plain JavaScript in a node_modules folder.
-import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { platformName } from "@openelm/native";
-import { transformWithOxc } from "vite";
 
+const require = createRequire(import.meta.url);
+const execute = promisify(execFile);
 const PACKAGES = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const ADDON = process.env.OPENELM_NATIVE_PATH ?? join(PACKAGES, "native", `openelm.${platformName()}.node`);
 
@@ -27,19 +30,20 @@ export class Installed {
     return installed;
   }
 
-  /** Puts the package `name` at a place in the folder, its sources without types. */
+  /** Puts the package `name` at a place in the folder, compiled as it is published. */
   async add(name: string, place: string): Promise<void> {
     const [from, to] = [join(PACKAGES, name), join(this.folder, place)];
     mkdirSync(to, { recursive: true });
     cpSync(join(from, "package.json"), join(to, "package.json"));
-    for (const entry of readdirSync(join(from, "src"), { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile() || !entry.name.endsWith(".ts")) continue;
-      const source = join(entry.parentPath, entry.name);
-      const target = join(to, "dist", source.slice(join(from, "src").length)).replace(/ts$/, "js");
-      const { code } = await transformWithOxc(readFileSync(source, "utf8"), source);
-      mkdirSync(dirname(target), { recursive: true });
-      writeFileSync(target, code);
-    }
+    const plain = ["composite", "incremental", "declaration", "declarationMap", "sourceMap"];
+    const options = [
+      "--noCheck",
+      "--tsBuildInfoFile",
+      "null",
+      ...plain.flatMap((flag) => [`--${flag}`, "false"]),
+    ];
+    const compiler = join(dirname(require.resolve("typescript/package.json")), "bin/tsc");
+    await execute(process.execPath, [compiler, "-p", from, "--outDir", join(to, "dist"), ...options]);
   }
 
   /** Runs an ES module; `lib` of it is the package. */
