@@ -6,7 +6,7 @@
 use elm_core::{KernelCall, KernelError, View};
 
 use crate::element::{Element, Float, Real};
-use crate::tile::{Heads, Strided};
+use crate::small_product::{Heads, Strided};
 use crate::view::{CallExt, Ptr, ptr, slice};
 
 /// Most queries of a block: the columns of a block of scores.

@@ -2,8 +2,12 @@
 //!
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
+mod angles;
 mod copy;
 mod element;
+mod flash;
+mod ids;
+mod inverse_normal;
 mod lists;
 mod math;
 mod nd;
@@ -11,8 +15,10 @@ mod picked;
 mod pool;
 mod random;
 mod row;
+mod scratch;
 mod simd;
 mod skinny;
+mod small_product;
 mod softmax_loss;
 #[cfg(test)]
 mod testing;

@@ -90,32 +90,47 @@ impl<const N: usize> Walk<N> {
 
     /// Calls `body(starts, len)` for pieces of rows that cover everything; the pieces run side by side.
     pub fn run(&self, pool: &Pool, body: impl Fn([isize; N], usize) + Sync) {
-        pool.run(self.tasks(), |task| self.task(task, &body));
+        self.run_by(pool, GRAIN, body);
+    }
+
+    /// The same with about `grain` elements a task.
+    pub fn run_by(&self, pool: &Pool, grain: usize, body: impl Fn([isize; N], usize) + Sync) {
+        let grain = grain.max(1);
+        pool.run(self.pieces(grain), |piece| self.piece(grain, piece, &body));
     }
 
     /// Pieces of the work of [`Walk::run`], for kernels that share tasks among several walks.
     pub fn tasks(&self) -> usize {
-        if self.inner == 0 {
-            0
-        } else if self.inner >= GRAIN {
-            self.rows() * self.inner.div_ceil(GRAIN)
-        } else {
-            self.rows().div_ceil(GRAIN / self.inner)
-        }
+        self.pieces(GRAIN)
     }
 
     /// Piece number `task`.
     pub fn task(&self, task: usize, body: impl Fn([isize; N], usize)) {
-        if self.inner >= GRAIN {
-            let pieces = self.inner.div_ceil(GRAIN);
-            let mut at = self.start(task / pieces);
-            let from = task % pieces * GRAIN;
-            at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
-            body(at, GRAIN.min(self.inner - from));
+        self.piece(GRAIN, task, body);
+    }
+
+    fn pieces(&self, grain: usize) -> usize {
+        if self.inner == 0 {
+            0
+        } else if self.inner >= grain {
+            self.rows() * self.inner.div_ceil(grain)
         } else {
-            let grain = GRAIN / self.inner;
-            (task * grain..((task + 1) * grain).min(self.rows()))
-                .for_each(|row| body(self.start(row), self.inner));
+            self.rows().div_ceil(grain / self.inner)
+        }
+    }
+
+    fn piece(&self, grain: usize, piece: usize, body: impl Fn([isize; N], usize)) {
+        if self.inner >= grain {
+            let pieces = self.inner.div_ceil(grain);
+            let mut at = self.start(piece / pieces);
+            let from = piece % pieces * grain;
+            at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
+            body(at, grain.min(self.inner - from));
+        } else {
+            let rows = grain / self.inner;
+            for_rows(&self.outer, piece * rows..((piece + 1) * rows).min(self.rows()), |at| {
+                body(at, self.inner)
+            });
         }
     }
 

@@ -98,3 +98,30 @@ pub fn same_shapes(call: &Infer) -> Result<Specs, OpError> {
     }
     Ok(Specs::new())
 }
+/// `f` of every line along `axis`, put back along it; `f` gives lines of one length.
+pub fn along_axis(shape: &[usize], axis: usize, values: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    along_axis2(shape, axis, values, values, |line, _| f(line))
+}
+
+/// The same for two operands of one shape.
+pub fn along_axis2(
+    shape: &[usize],
+    axis: usize,
+    a: &[f64],
+    b: &[f64],
+    f: impl Fn(&[f64], &[f64]) -> Vec<f64>,
+) -> Vec<f64> {
+    let (length, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    let outer = shape[..axis].iter().product::<usize>();
+    let mut out = Vec::new();
+    for block in 0..outer {
+        let line = |values: &[f64], j: usize| -> Vec<f64> {
+            (0..length).map(|i| values[(block * length + i) * inner + j]).collect()
+        };
+        let lines: Vec<Vec<f64>> = (0..inner).map(|j| f(&line(a, j), &line(b, j))).collect();
+        for i in 0..lines.first().map_or(0, Vec::len) {
+            out.extend(lines.iter().map(|line| line[i]));
+        }
+    }
+    out
+}

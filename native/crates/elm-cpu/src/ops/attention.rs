@@ -3,7 +3,7 @@ use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 use crate::element::{Float, Real};
 use crate::flash::{KEYS, Problem, QUERIES, QueryBlock, lanes, mask_bytes, widen};
 use crate::scratch::{self, aligned};
-use crate::tile::{Heads, Strided, multiply};
+use crate::small_product::{Heads, Strided, multiply};
 use crate::view::{CallExt, Ptr, Rows};
 use crate::with_float;
 

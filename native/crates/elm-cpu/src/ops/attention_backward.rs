@@ -4,7 +4,7 @@ use crate::element::{Element, Float, Real};
 use crate::flash::{KEYS, Problem, QUERIES, QueryBlock, lanes, lanes2, mask_bytes, widen};
 use crate::row::sum2;
 use crate::scratch::{self, aligned};
-use crate::tile::{Heads, Strided, multiply};
+use crate::small_product::{Heads, Strided, multiply};
 use crate::view::{CallExt, Ptr, Rows, ptr};
 use crate::with_float;
 

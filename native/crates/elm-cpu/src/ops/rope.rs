@@ -3,7 +3,7 @@ use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 use crate::angles::{Angles, elements};
 use crate::element::{Float, Real};
 use crate::row::RowShape;
-use crate::tile::Heads;
+use crate::small_product::Heads;
 use crate::view::{CallExt, Rows};
 use crate::with_float;
 
