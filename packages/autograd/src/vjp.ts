@@ -120,7 +120,9 @@ export function vjp<Args extends readonly unknown[], R extends Tensor | readonly
   const outputs = specs.map(({ key }) => key);
   const keys = keysOf(leaves);
   let used = false;
+  let disposed = false;
   const pull = (cotangent: Tensor | readonly Tensor[]): unknown => {
+    if (disposed) throw new UsageError("this pull has been disposed");
     if (used) throw new UsageError("pull may be called once; pass { retain: true } to vjp to call it again");
     used = !retain;
     const cotangents = [cotangent].flat() as Tensor[];
@@ -131,7 +133,10 @@ export function vjp<Args extends readonly unknown[], R extends Tensor | readonly
       if (!retain) tape.dispose();
     }
   };
-  const dispose = (): void => tape.dispose();
+  const dispose = (): void => {
+    disposed = true;
+    tape.dispose();
+  };
   abandoned.register(pull, tape);
   return { value, pull: Object.assign(pull, { [Symbol.dispose]: dispose }) as Pull<Args> };
 }
