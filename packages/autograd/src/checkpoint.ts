@@ -1,4 +1,12 @@
-import { autocast, currentAutocast, defaultGenerator, intercept, refuseAsync, scope, type Tensor } from "@openelm/tensor";
+import {
+  autocast,
+  currentAutocast,
+  defaultGenerator,
+  intercept,
+  refuseAsync,
+  scope,
+  type Tensor,
+} from "@openelm/tensor";
 import { leavesOf } from "./leaves.js";
 import { differentiate } from "./record.js";
 import { Held, Tape } from "./tape.js";
@@ -25,7 +33,10 @@ interface HasState {
  */
 export function checkpoint<Args extends readonly Tensor[]>(
   f: (...args: Args) => Tensor,
-  { parameters, generators = [] }: { readonly parameters?: unknown; readonly generators?: readonly HasState[] } = {},
+  {
+    parameters,
+    generators = [],
+  }: { readonly parameters?: unknown; readonly generators?: readonly HasState[] } = {},
 ): (...args: Args) => Tensor {
   return (...args) => {
     const before = statesOf(generators);
@@ -43,7 +54,9 @@ export function checkpoint<Args extends readonly Tensor[]>(
       const recompute = (): { output: Tensor } => {
         restore(generators, before);
         try {
-          return autocast(precision, () => ({ output: f(...(saved.slice(0, args.length) as readonly Tensor[] as Args)) }));
+          return autocast(precision, () => ({
+            output: f(...(saved.slice(0, args.length) as readonly Tensor[] as Args)),
+          }));
         } finally {
           restore(generators, after);
         }
@@ -55,9 +68,13 @@ export function checkpoint<Args extends readonly Tensor[]>(
   };
 }
 
-const withDefault = (generators: readonly HasState[]): HasState[] => [defaultGenerator() as HasState, ...generators];
+const withDefault = (generators: readonly HasState[]): HasState[] => [
+  defaultGenerator() as HasState,
+  ...generators,
+];
 
-const statesOf = (generators: readonly HasState[]): unknown[] => withDefault(generators).map(({ state }) => state);
+const statesOf = (generators: readonly HasState[]): unknown[] =>
+  withDefault(generators).map(({ state }) => state);
 
 function restore(generators: readonly HasState[], states: readonly unknown[]): void {
   withDefault(generators).forEach((generator, i) => {

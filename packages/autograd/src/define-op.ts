@@ -1,4 +1,4 @@
-import { internal, intercept, type Tensor, UsageError } from "@openelm/tensor";
+import { intercept, internal, type Tensor, UsageError } from "@openelm/tensor";
 import { differentiate } from "./record.js";
 import { Held, isRecorded, Tape } from "./tape.js";
 
@@ -64,7 +64,8 @@ function note<In extends readonly Tensor[], Out extends readonly Tensor[]>(
   const wants = inputs.map((input) => tape.tracks(input));
   if (!wants.some(Boolean)) return;
   const held = new Held();
-  const own = <T extends readonly Tensor[]>(tensors: T): T => tensors.map((tensor) => held.add(tensor)) as never;
+  const own = <T extends readonly Tensor[]>(tensors: T): T =>
+    tensors.map((tensor) => held.add(tensor)) as never;
   const [savedInputs, savedOutputs] = [own(inputs), own(outputs)];
   tape.push({
     name,
@@ -92,11 +93,15 @@ function checkGradients(
   wants: readonly boolean[],
 ): void {
   if (grads.length !== inputs.length) {
-    throw new UsageError(`${name}: vjp must return a gradient or null for each of ${inputs.length} inputs, got ${grads.length}`);
+    throw new UsageError(
+      `${name}: vjp must return a gradient or null for each of ${inputs.length} inputs, got ${grads.length}`,
+    );
   }
   grads.forEach((grad, i) => {
     const { shape } = inputs[i]!;
     if (grad == null || !wants[i] || grad.shape.join() === shape.join()) return;
-    throw new UsageError(`${name}: the gradient of input ${i} must have its shape [${shape.join(", ")}], got [${grad.shape.join(", ")}]`);
+    throw new UsageError(
+      `${name}: the gradient of input ${i} must have its shape [${shape.join(", ")}], got [${grad.shape.join(", ")}]`,
+    );
   });
 }

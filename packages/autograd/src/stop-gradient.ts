@@ -1,4 +1,4 @@
-import { internal, intercept, type Tensor } from "@openelm/tensor";
+import { intercept, internal, type Tensor } from "@openelm/tensor";
 
 /**
  * The same values as a constant: no gradient flows through.

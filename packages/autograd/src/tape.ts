@@ -1,4 +1,13 @@
-import { autocast, copy, currentInterceptor, type DType, type Interceptor, intercept, scope, type Tensor } from "@openelm/tensor";
+import {
+  autocast,
+  copy,
+  currentInterceptor,
+  type DType,
+  type Interceptor,
+  intercept,
+  scope,
+  type Tensor,
+} from "@openelm/tensor";
 import { Cotangents } from "./cotangents.js";
 
 /** One call that a gradient flows through. */

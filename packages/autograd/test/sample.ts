@@ -1,4 +1,17 @@
-import { call, DTYPE_INFO, type DType, Generator, inputAt, OPS, type OpName, type OpTable, randint, Tensor, tensor, uniform } from "@openelm/tensor";
+import {
+  call,
+  DTYPE_INFO,
+  type DType,
+  Generator,
+  inputAt,
+  OPS,
+  type OpName,
+  type OpTable,
+  randint,
+  Tensor,
+  tensor,
+  uniform,
+} from "@openelm/tensor";
 import { byName } from "../src/op-names.js";
 
 /** How an input is made. */
@@ -59,7 +72,9 @@ export interface Prepared {
 /** Makes the tensors of a sample of any op. */
 export function prepare(name: OpName, sample: Sample<OpName>, seed: number): Prepared {
   const op = OPS.get(name)!;
-  const fills = op.inputs.flatMap((input) => (sample.inputs as Record<string, Fill | null | readonly Fill[]>)[input.name]!);
+  const fills = op.inputs.flatMap(
+    (input) => (sample.inputs as Record<string, Fill | null | readonly Fill[]>)[input.name]!,
+  );
   const all = fills.map((fill, i) => (fill === null ? null : fill(seed + 100 * i)));
   const wrt = sample.wrt as readonly string[] | undefined;
   const positions = all.flatMap((tensor, i) => {
@@ -76,12 +91,21 @@ export function prepare(name: OpName, sample: Sample<OpName>, seed: number): Pre
   return {
     inputs: positions.map((i) => all[i]!),
     call: (...inputs) =>
-      call(op, filled(inputs), op.attrs.map((attr) => attrs[attr.name])).filter((tensor, i) =>
-        isWanted(op.outputs[i]!.name, tensor),
-      ),
-    viaReference: (reference) => (...inputs) => {
-      const results = reference(byName(op, filled(inputs)) as never, attrs as never) as Record<string, Tensor>;
-      return op.outputs.map((output) => results[output.name]).filter((tensor, i) => isWanted(op.outputs[i]!.name, tensor)) as Tensor[];
-    },
+      call(
+        op,
+        filled(inputs),
+        op.attrs.map((attr) => attrs[attr.name]),
+      ).filter((tensor, i) => isWanted(op.outputs[i]!.name, tensor)),
+    viaReference:
+      (reference) =>
+      (...inputs) => {
+        const results = reference(byName(op, filled(inputs)) as never, attrs as never) as Record<
+          string,
+          Tensor
+        >;
+        return op.outputs
+          .map((output) => results[output.name])
+          .filter((tensor, i) => isWanted(op.outputs[i]!.name, tensor)) as Tensor[];
+      },
   };
 }

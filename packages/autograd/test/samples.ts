@@ -6,29 +6,42 @@ type Samples = { readonly [K in OpName]?: readonly Sample<K>[] };
 
 /** An op `y[i] = f(x[i])` in every kind of shape. */
 const unary = (low: number, high: number, away?: number): readonly { inputs: { x: Fill }; attrs: object }[] =>
-  [[], [1], [3, 5], [2, 1, 7], [0, 3]].map((shape) => ({ inputs: { x: floats(shape, { low, high, away }) }, attrs: {} }));
+  [[], [1], [3, 5], [2, 1, 7], [0, 3]].map((shape) => ({
+    inputs: { x: floats(shape, { low, high, away }) },
+    attrs: {},
+  }));
 
 /** An op `y[i] = f(a[i], b[i])` with every kind of broadcast. */
 const binary = (low = -2, high = 2): readonly { inputs: { a: Fill; b: Fill }; attrs: object }[] =>
   [
     [[], []],
-    [[3, 4], [3, 4]],
-    [[2, 3, 4], [3, 1]],
-    [[4, 1], [1, 5]],
+    [
+      [3, 4],
+      [3, 4],
+    ],
+    [
+      [2, 3, 4],
+      [3, 1],
+    ],
+    [
+      [4, 1],
+      [1, 5],
+    ],
     [[], [2, 3]],
     [[1, 1], [3]],
     [[0, 3], [3]],
   ].map(([a, b]) => ({ inputs: { a: floats(a!, { low, high }), b: floats(b!, { low, high }) }, attrs: {} }));
 
-const AXES: readonly { shape: number[]; axis: number | readonly number[] | undefined; keepDims: boolean }[] = [
-  { shape: [], axis: undefined, keepDims: false },
-  { shape: [5], axis: undefined, keepDims: false },
-  { shape: [3, 4], axis: 0, keepDims: false },
-  { shape: [3, 4], axis: -1, keepDims: true },
-  { shape: [2, 3, 4], axis: [0, 2], keepDims: false },
-  { shape: [2, 1, 4], axis: [1], keepDims: false },
-  { shape: [1, 3], axis: undefined, keepDims: true },
-];
+const AXES: readonly { shape: number[]; axis: number | readonly number[] | undefined; keepDims: boolean }[] =
+  [
+    { shape: [], axis: undefined, keepDims: false },
+    { shape: [5], axis: undefined, keepDims: false },
+    { shape: [3, 4], axis: 0, keepDims: false },
+    { shape: [3, 4], axis: -1, keepDims: true },
+    { shape: [2, 3, 4], axis: [0, 2], keepDims: false },
+    { shape: [2, 1, 4], axis: [1], keepDims: false },
+    { shape: [1, 3], axis: undefined, keepDims: true },
+  ];
 
 const reduction = AXES.map(({ shape, ...attrs }) => ({ inputs: { x: floats(shape) }, attrs }));
 /** Over nothing a sum has a value. */
@@ -38,19 +51,36 @@ const along = ([[5], [3, 4], [2, 3, 4], [1, 1], [0, 3]] as const).flatMap((shape
   [0, -1].map((axis) => ({ inputs: { x: floats(shape) }, attrs: { axis } })),
 );
 
-const softmaxes = [...along, { inputs: { x: values([[0, 700, -700], [-1e3, 1e3, 999]]) }, attrs: { axis: -1 } }];
+const softmaxes = [
+  ...along,
+  {
+    inputs: {
+      x: values([
+        [0, 700, -700],
+        [-1e3, 1e3, 999],
+      ]),
+    },
+    attrs: { axis: -1 },
+  },
+];
 
-const matrices = [[3, 3], [2, 4], [5, 2], [2, 3, 4], [1, 1]].flatMap((shape) =>
-  [-1, 0, 2].map((diagonal) => ({ inputs: { x: floats(shape) }, attrs: { diagonal } })),
-);
+const matrices = [
+  [3, 3],
+  [2, 4],
+  [5, 2],
+  [2, 3, 4],
+  [1, 1],
+].flatMap((shape) => [-1, 0, 2].map((diagonal) => ({ inputs: { x: floats(shape) }, attrs: { diagonal } })));
 
-const scattered = ([
-  [[5], [3], 0],
-  [[4, 3], [2, 3], 0],
-  [[4, 3], [4, 6], -1],
-  [[2, 3, 4], [2, 5, 4], 1],
-  [[3, 2], [0, 2], 0],
-] as const).map(([x, updates, axis]) => ({
+const scattered = (
+  [
+    [[5], [3], 0],
+    [[4, 3], [2, 3], 0],
+    [[4, 3], [4, 6], -1],
+    [[2, 3, 4], [2, 5, 4], 1],
+    [[3, 2], [0, 2], 0],
+  ] as const
+).map(([x, updates, axis]) => ({
   inputs: { x: floats(x), indices: ints(updates, -x.at(axis)!, x.at(axis)!), updates: floats(updates) },
   attrs: { axis },
 }));
@@ -84,7 +114,9 @@ export const SAMPLES: Samples = {
   tanh: unary(-3, 3),
   sigmoid: unary(-5, 5),
   silu: unary(-5, 5),
-  gelu: (["none", "tanh"] as const).flatMap((approximate) => unary(-4, 4).map(({ inputs }) => ({ inputs, attrs: { approximate } }))),
+  gelu: (["none", "tanh"] as const).flatMap((approximate) =>
+    unary(-4, 4).map(({ inputs }) => ({ inputs, attrs: { approximate } })),
+  ),
   erf: unary(-2.5, 2.5),
   neg: unary(-2, 2),
   abs: unary(-2, 2, 0.01),
@@ -110,12 +142,31 @@ export const SAMPLES: Samples = {
   where: [
     { inputs: { condition: ints([3, 4], 0, 2, "bool"), a: floats([3, 4]), b: floats([3, 4]) }, attrs: {} },
     { inputs: { condition: ints([3, 1], 0, 2, "bool"), a: floats([4]), b: floats([]) }, attrs: {} },
-    { inputs: { condition: ints([2, 3, 1], 0, 2, "bool"), a: floats([1, 4]), b: floats([2, 1, 1]) }, attrs: {} },
+    {
+      inputs: { condition: ints([2, 3, 1], 0, 2, "bool"), a: floats([1, 4]), b: floats([2, 1, 1]) },
+      attrs: {},
+    },
   ],
   clamp: [
     { inputs: { x: values([-2.5, -0.4, 0.3, 1.2, 3]) }, attrs: { min: -1, max: 1 } },
-    { inputs: { x: values([[-2.5, 0.4], [0.3, 1.2]]) }, attrs: { min: 0, max: undefined } },
-    { inputs: { x: values([[-2.5, 0.4], [0.3, 1.2]]) }, attrs: { min: undefined, max: 0.35 } },
+    {
+      inputs: {
+        x: values([
+          [-2.5, 0.4],
+          [0.3, 1.2],
+        ]),
+      },
+      attrs: { min: 0, max: undefined },
+    },
+    {
+      inputs: {
+        x: values([
+          [-2.5, 0.4],
+          [0.3, 1.2],
+        ]),
+      },
+      attrs: { min: undefined, max: 0.35 },
+    },
   ],
   cast: [{ inputs: { x: floats([3, 4]) }, attrs: { dtype: "f64" } }],
 
@@ -123,16 +174,37 @@ export const SAMPLES: Samples = {
   mean: reduction,
   prod: [
     ...summing,
-    { inputs: { x: values([[2, 0, 3], [0, 0, 5], [1, 2, 3]]) }, attrs: { axis: 1, keepDims: false } },
-    { inputs: { x: values([[2, 0], [1.5, 3]]) }, attrs: { axis: undefined, keepDims: false } },
+    {
+      inputs: {
+        x: values([
+          [2, 0, 3],
+          [0, 0, 5],
+          [1, 2, 3],
+        ]),
+      },
+      attrs: { axis: 1, keepDims: false },
+    },
+    {
+      inputs: {
+        x: values([
+          [2, 0],
+          [1.5, 3],
+        ]),
+      },
+      attrs: { axis: undefined, keepDims: false },
+    },
   ],
   max: reduction,
   min: reduction,
   logsumexp: reduction,
-  cumsum: [false, true].flatMap((reverse) => along.map(({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, reverse } }))),
+  cumsum: [false, true].flatMap((reverse) =>
+    along.map(({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, reverse } })),
+  ),
   softmax: softmaxes,
   log_softmax: softmaxes,
-  sort: [false, true].flatMap((descending) => along.map(({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, descending } }))),
+  sort: [false, true].flatMap((descending) =>
+    along.map(({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, descending } })),
+  ),
   topk: [true, false].flatMap((largest) => [
     { inputs: { x: floats([7]) }, attrs: { k: 3, axis: -1, largest } },
     { inputs: { x: floats([4, 3]) }, attrs: { k: 2, axis: 0, largest } },
@@ -202,23 +274,62 @@ export const SAMPLES: Samples = {
     { inputs: { x: floats([2, 3]) }, attrs: { p: 1, seed: 3, counter: 0 } },
   ],
 
-  matmul: ([
-    [[3, 4], [4, 2]],
-    [[1, 4], [4, 1]],
-    [[2, 3, 4], [4, 5]],
-    [[3, 4], [2, 4, 2]],
-    [[2, 1, 3, 4], [3, 4, 2]],
-    [[0, 4], [4, 3]],
-    [[3, 0], [0, 2]],
-    [[2, 0, 4], [4, 3]],
-  ] as const).map(([a, b]) => ({ inputs: { a: floats(a), b: floats(b) }, attrs: { outDtype: undefined } })),
+  matmul: (
+    [
+      [
+        [3, 4],
+        [4, 2],
+      ],
+      [
+        [1, 4],
+        [4, 1],
+      ],
+      [
+        [2, 3, 4],
+        [4, 5],
+      ],
+      [
+        [3, 4],
+        [2, 4, 2],
+      ],
+      [
+        [2, 1, 3, 4],
+        [3, 4, 2],
+      ],
+      [
+        [0, 4],
+        [4, 3],
+      ],
+      [
+        [3, 0],
+        [0, 2],
+      ],
+      [
+        [2, 0, 4],
+        [4, 3],
+      ],
+    ] as const
+  ).map(([a, b]) => ({ inputs: { a: floats(a), b: floats(b) }, attrs: { outDtype: undefined } })),
 
-  rms_norm: ([[1, 1], [3, 8], [2, 5, 33], [0, 4]] as const).map((shape) => ({
+  rms_norm: (
+    [
+      [1, 1],
+      [3, 8],
+      [2, 5, 33],
+      [0, 4],
+    ] as const
+  ).map((shape) => ({
     inputs: { x: floats(shape), weight: floats([shape.at(-1)!]) },
     attrs: { eps: 1e-6 },
   })),
   layer_norm: [
-    ...([[3, 8], [2, 5, 33], [0, 4]] as const).map((shape) => ({
+    ...(
+      [
+        [3, 8],
+        [2, 5, 33],
+        [0, 4],
+      ] as const
+    ).map((shape) => ({
       inputs: { x: floats(shape), weight: floats([shape.at(-1)!]), bias: floats([shape.at(-1)!]) },
       attrs: { eps: 1e-5 },
     })),
@@ -234,40 +345,88 @@ export const SAMPLES: Samples = {
   ],
   qk_norm_rope: [
     {
-      inputs: { qkv: floats([2, 4, 40]), qWeight: floats([8]), kWeight: floats([8]), offset: ints([2], 0, 50) },
+      inputs: {
+        qkv: floats([2, 4, 40]),
+        qWeight: floats([8]),
+        kWeight: floats([8]),
+        offset: ints([2], 0, 50),
+      },
       attrs: HEADS,
     },
     { inputs: { qkv: floats([1, 3, 40]), qWeight: null, kWeight: null, offset: null }, attrs: HEADS },
-    { inputs: { qkv: floats([1, 2, 40]), qWeight: floats([8]), kWeight: null, offset: null }, attrs: HEADS, outputs: ["q"] },
-    { inputs: { qkv: floats([1, 2, 40]), qWeight: null, kWeight: floats([8]), offset: null }, attrs: HEADS, outputs: ["k", "v"] },
     {
-      inputs: { qkv: floats([2, 1, 48]), qWeight: floats([6]), kWeight: floats([6]), offset: ints([2], 0, 50) },
+      inputs: { qkv: floats([1, 2, 40]), qWeight: floats([8]), kWeight: null, offset: null },
+      attrs: HEADS,
+      outputs: ["q"],
+    },
+    {
+      inputs: { qkv: floats([1, 2, 40]), qWeight: null, kWeight: floats([8]), offset: null },
+      attrs: HEADS,
+      outputs: ["k", "v"],
+    },
+    {
+      inputs: {
+        qkv: floats([2, 1, 48]),
+        qWeight: floats([6]),
+        kWeight: floats([6]),
+        offset: ints([2], 0, 50),
+      },
       attrs: { queryHeads: 4, kvHeads: 2, eps: 1e-6, base: 10_000 },
     },
   ],
   swiglu: [[4], [3, 6], [2, 3, 10], [0, 4]].map((shape) => ({ inputs: { x: floats(shape) }, attrs: {} })),
   attention: [
-    { inputs: { q: q([2, 2, 5, 4]), k: q([2, 2, 5, 4]), v: q([2, 2, 5, 4]), documents: null, kvLength: null }, attrs: CAUSAL },
-    { inputs: { q: q([1, 4, 3, 4]), k: q([1, 2, 7, 4]), v: q([1, 2, 7, 4]), documents: null, kvLength: null }, attrs: CAUSAL },
+    {
+      inputs: { q: q([2, 2, 5, 4]), k: q([2, 2, 5, 4]), v: q([2, 2, 5, 4]), documents: null, kvLength: null },
+      attrs: CAUSAL,
+    },
+    {
+      inputs: { q: q([1, 4, 3, 4]), k: q([1, 2, 7, 4]), v: q([1, 2, 7, 4]), documents: null, kvLength: null },
+      attrs: CAUSAL,
+    },
     {
       inputs: { q: q([1, 4, 3, 5]), k: q([1, 1, 4, 5]), v: q([1, 1, 4, 5]), documents: null, kvLength: null },
       attrs: { causal: false, scale: 0.7 },
     },
     {
-      inputs: { q: q([2, 2, 6, 4]), k: q([2, 1, 6, 4]), v: q([2, 1, 6, 4]), documents: ints([2, 6], 0, 3), kvLength: null },
+      inputs: {
+        q: q([2, 2, 6, 4]),
+        k: q([2, 1, 6, 4]),
+        v: q([2, 1, 6, 4]),
+        documents: ints([2, 6], 0, 3),
+        kvLength: null,
+      },
       attrs: CAUSAL,
     },
     {
-      inputs: { q: q([3, 2, 2, 4]), k: q([3, 2, 6, 4]), v: q([3, 2, 6, 4]), documents: null, kvLength: ints([3], 0, 7) },
+      inputs: {
+        q: q([3, 2, 2, 4]),
+        k: q([3, 2, 6, 4]),
+        v: q([3, 2, 6, 4]),
+        documents: null,
+        kvLength: ints([3], 0, 7),
+      },
       attrs: CAUSAL,
     },
     {
-      inputs: { q: q([2, 2, 3, 4]), k: q([2, 2, 6, 4]), v: q([2, 2, 6, 4]), documents: ints([2, 6], 0, 2), kvLength: ints([2], 2, 7) },
+      inputs: {
+        q: q([2, 2, 3, 4]),
+        k: q([2, 2, 6, 4]),
+        v: q([2, 2, 6, 4]),
+        documents: ints([2, 6], 0, 2),
+        kvLength: ints([2], 2, 7),
+      },
       attrs: { causal: false, scale: undefined },
     },
     // More queries than keys: the first ones see nothing.
-    { inputs: { q: q([1, 1, 4, 4]), k: q([1, 1, 2, 4]), v: q([1, 1, 2, 4]), documents: null, kvLength: null }, attrs: CAUSAL },
-    { inputs: { q: q([1, 1, 2, 4]), k: q([1, 1, 0, 4]), v: q([1, 1, 0, 4]), documents: null, kvLength: null }, attrs: CAUSAL },
+    {
+      inputs: { q: q([1, 1, 4, 4]), k: q([1, 1, 2, 4]), v: q([1, 1, 2, 4]), documents: null, kvLength: null },
+      attrs: CAUSAL,
+    },
+    {
+      inputs: { q: q([1, 1, 2, 4]), k: q([1, 1, 0, 4]), v: q([1, 1, 0, 4]), documents: null, kvLength: null },
+      attrs: CAUSAL,
+    },
   ],
   cross_entropy: LOSSES.flatMap((attrs) => [
     { inputs: { logits: floats([6, 5]), targets: ints([6], 0, 5) }, attrs },
@@ -276,8 +435,16 @@ export const SAMPLES: Samples = {
     { inputs: { logits: floats([0, 3]), targets: ints([0], 0, 3) }, attrs },
   ]),
   linear_cross_entropy: LOSSES.flatMap((attrs) => [
-    { inputs: { hidden: floats([6, 4]), weight: floats([5, 4]), targets: ints([6], 0, 5) }, attrs, outputs: ["loss"] as const },
-    { inputs: { hidden: floats([1, 3]), weight: floats([7, 3]), targets: ints([1], 0, 7) }, attrs, outputs: ["loss"] as const },
+    {
+      inputs: { hidden: floats([6, 4]), weight: floats([5, 4]), targets: ints([6], 0, 5) },
+      attrs,
+      outputs: ["loss"] as const,
+    },
+    {
+      inputs: { hidden: floats([1, 3]), weight: floats([7, 3]), targets: ints([1], 0, 7) },
+      attrs,
+      outputs: ["loss"] as const,
+    },
   ]),
 } satisfies Samples;
 

@@ -18,7 +18,16 @@ import {
 import { expectNoLeaks, gradCheck } from "@openelm/testing";
 import "@openelm/testing/vitest";
 import { describe, expect, test } from "vitest";
-import { accumulate, checkpoint, defineOp, type Gradients, grad, stopGradient, valueAndGrad, vjp } from "../src/index.js";
+import {
+  accumulate,
+  checkpoint,
+  defineOp,
+  type Gradients,
+  grad,
+  stopGradient,
+  valueAndGrad,
+  vjp,
+} from "../src/index.js";
 
 const f64 = (values: number | readonly number[] | readonly (readonly number[])[]): Tensor =>
   tensor(values as readonly number[], { dtype: "f64" });
@@ -51,7 +60,12 @@ describe("leaves", () => {
   });
 
   test("arguments may be trees of lists, objects, Maps and modules", () => {
-    const tree = { list: [f64([1]), f64([2])], map: new Map([["k", f64([3])]]), module: new Tied(), name: "x" };
+    const tree = {
+      list: [f64([1]), f64([2])],
+      map: new Map([["k", f64([3])]]),
+      module: new Tied(),
+      name: "x",
+    };
     const grads = grad((t: typeof tree) =>
       t.list[0]!.mul(t.list[1]!).mul(t.map.get("k")!).sum().add(t.module.scale.sum()),
     )(tree);
@@ -106,8 +120,14 @@ describe("the loss", () => {
 
 describe("gradients", () => {
   test("have memory of their own, so that they may be changed in place", () => {
-    const { grads } = valueAndGrad((a: Tensor, b: Tensor) => a.add(b).sum(), { wrt: [0, 1] })(f64([1, 2]), f64([3, 4]));
-    accumulate(grads, grads.map(({ dtype }) => full([2], 1, { dtype })));
+    const { grads } = valueAndGrad((a: Tensor, b: Tensor) => a.add(b).sum(), { wrt: [0, 1] })(
+      f64([1, 2]),
+      f64([3, 4]),
+    );
+    accumulate(
+      grads,
+      grads.map(({ dtype }) => full([2], 1, { dtype })),
+    );
     expect(grads[0]).toBeAllClose([2, 2]);
     expect(grads[1]).toBeAllClose([2, 2]);
   });
@@ -121,11 +141,24 @@ describe("gradients", () => {
   });
 
   test("ties share: half each in maximum, equally in max", () => {
-    const [da, db] = grad((a: Tensor, b: Tensor) => a.maximum(b).sum(), { wrt: [0, 1] })(f64([1, 2, 3]), f64([1, 5, 0]));
+    const [da, db] = grad((a: Tensor, b: Tensor) => a.maximum(b).sum(), { wrt: [0, 1] })(
+      f64([1, 2, 3]),
+      f64([1, 5, 0]),
+    );
     expect(da).toBeAllClose([0.5, 0, 1]);
     expect(db).toBeAllClose([0.5, 1, 0]);
     expect(grad((x: Tensor) => x.max())(f64([4, 1, 4, 2]))).toBeAllClose([0.5, 0, 0.5, 0]);
-    expect(grad((x: Tensor) => x.min({ axis: 1 }).sum())(f64([[1, 1], [2, 0]]))).toBeAllClose([[0.5, 0.5], [0, 1]]);
+    expect(
+      grad((x: Tensor) => x.min({ axis: 1 }).sum())(
+        f64([
+          [1, 1],
+          [2, 0],
+        ]),
+      ),
+    ).toBeAllClose([
+      [0.5, 0.5],
+      [0, 1],
+    ]);
   });
 
   test("of pow are exact where a factor is 0", () => {
@@ -136,10 +169,23 @@ describe("gradients", () => {
   });
 
   test("of a row that embedding pads are 0, also when differentiated again", () => {
-    const f = (w: Tensor): Tensor => w.embedding(tensor([0, 1, 1], { dtype: "i32" }), { paddingIndex: 1 }).square().sum();
-    const w = f64([[1, 2], [3, 4]]);
-    expect(grad(f)(w)).toBeAllClose([[2, 4], [0, 0]]);
-    expect(grad((v: Tensor) => grad(f)(v).sum())(w)).toBeAllClose([[2, 2], [0, 0]]);
+    const f = (w: Tensor): Tensor =>
+      w
+        .embedding(tensor([0, 1, 1], { dtype: "i32" }), { paddingIndex: 1 })
+        .square()
+        .sum();
+    const w = f64([
+      [1, 2],
+      [3, 4],
+    ]);
+    expect(grad(f)(w)).toBeAllClose([
+      [2, 4],
+      [0, 0],
+    ]);
+    expect(grad((v: Tensor) => grad(f)(v).sum())(w)).toBeAllClose([
+      [2, 2],
+      [0, 0],
+    ]);
   });
 
   test("reach no integer: a cast to one ends them", () => {
@@ -166,7 +212,15 @@ describe("gradients of gradients", () => {
 
   test("count an input that stands twice once", () => {
     const f = (x: Tensor): Tensor => x.attention(x, x, { causal: false }).square().sum();
-    gradCheck((x: Tensor) => grad(f)(x), [f64([[0.3, -0.2], [0.9, 0.4]]).reshape([1, 1, 2, 2])]);
+    gradCheck(
+      (x: Tensor) => grad(f)(x),
+      [
+        f64([
+          [0.3, -0.2],
+          [0.9, 0.4],
+        ]).reshape([1, 1, 2, 2]),
+      ],
+    );
   });
 
   test("of a pull made elsewhere are refused, not wrong", () => {
@@ -313,7 +367,11 @@ describe("autocast", () => {
   test("multiplies in bf16 and gives f32 gradients of f32 leaves", () => {
     const [x, w] = [full([4, 3], 1.001), full([3, 2], 0.5)];
     const f = valueAndGrad((v: Tensor) => autocast("bf16", () => matmul(x, v)), { wrt: 0 });
-    const g = valueAndGrad((v: Tensor) => autocast("bf16", () => matmul(x, v)).to("f32").sum());
+    const g = valueAndGrad((v: Tensor) =>
+      autocast("bf16", () => matmul(x, v))
+        .to("f32")
+        .sum(),
+    );
     expect(() => f(w)).toThrow(/scalar/);
     const { value, grads } = g(w);
     expect(value.dtype).toBe("f32");
@@ -354,7 +412,11 @@ describe("defineOp", () => {
 
   test("refuses gradients of the wrong shape or number", () => {
     const bad = (grads: (g: Tensor) => Tensor[]) =>
-      defineOp({ name: "bad", forward: (x: Tensor) => [x.mul(2)] as const, vjp: ({ grads: [g] }) => grads(g!) });
+      defineOp({
+        name: "bad",
+        forward: (x: Tensor) => [x.mul(2)] as const,
+        vjp: ({ grads: [g] }) => grads(g!),
+      });
     const run = (op: ReturnType<typeof bad>) => () => grad((x: Tensor) => op(x)[0].sum())(f64([1, 2]));
     expect(run(bad((g) => [g.sum()]))).toThrow(/shape \[2\]/);
     expect(run(bad((g) => [g, g]))).toThrow(/1 inputs/);

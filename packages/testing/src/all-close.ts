@@ -20,7 +20,11 @@ export interface Comparison {
  * allClose(y, [[1, 2], [3, 4]]).message; // "largest difference 2e-5 at [1, 0]: 3.00002, expected 3 (allowed 3.1e-5)"
  * ```
  */
-export function allClose(actual: unknown, expected: Tensor | TensorData, options: Partial<Tolerance> = {}): Comparison {
+export function allClose(
+  actual: unknown,
+  expected: Tensor | TensorData,
+  options: Partial<Tolerance> = {},
+): Comparison {
   if (!(actual instanceof Tensor)) throw new UsageError("toBeAllClose compares tensors; got no tensor");
   const like = (expected instanceof Tensor ? expected : tensor(expected as TensorData)) as Tensor;
   try {
@@ -38,9 +42,15 @@ function compare(
   options: Partial<Tolerance>,
 ): Comparison {
   if (!isNumber && actual.shape.join() !== expected.shape.join()) {
-    return { close: false, message: `shape is [${actual.shape.join(", ")}], expected [${expected.shape.join(", ")}]` };
+    return {
+      close: false,
+      message: `shape is [${actual.shape.join(", ")}], expected [${expected.shape.join(", ")}]`,
+    };
   }
-  const { rtol, atol } = { ...toleranceOf(actual.dtype, hasDType ? expected.dtype : actual.dtype), ...options };
+  const { rtol, atol } = {
+    ...toleranceOf(actual.dtype, hasDType ? expected.dtype : actual.dtype),
+    ...options,
+  };
   const [a, b] = [actual.dataSync(), expected.dataSync()];
   let worst = { excess: 0, at: -1, difference: 0, allowed: atol };
   for (let i = 0; i < a.length; i++) {

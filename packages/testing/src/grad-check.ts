@@ -37,7 +37,8 @@ export function gradCheck<In extends readonly Tensor[]>(
 ): void {
   requireF64("input", inputs);
   scope(() => {
-    const evaluate = (...args: readonly Tensor[]): readonly Tensor[] => [f(...(args as never))].flat() as Tensor[];
+    const evaluate = (...args: readonly Tensor[]): readonly Tensor[] =>
+      [f(...(args as never))].flat() as Tensor[];
     const { value, pull } = vjp(evaluate, inputs as readonly Tensor[]);
     requireF64("result", value);
     const cotangents = value.map((y, i) => direction(y, seed + 1000 + i));
@@ -66,7 +67,8 @@ export function gradCheck<In extends readonly Tensor[]>(
 
 function requireF64(what: string, tensors: readonly Tensor[]): void {
   tensors.forEach(({ dtype }, i) => {
-    if (dtype !== "f64") throw new UsageError(`gradCheck: ${what} ${i} is ${dtype}, expected f64; cast with to("f64")`);
+    if (dtype !== "f64")
+      throw new UsageError(`gradCheck: ${what} ${i} is ${dtype}, expected f64; cast with to("f64")`);
   });
 }
 

@@ -25,7 +25,10 @@ export function innerSize(a: Tensor, b: Tensor): number {
 /** `x + step · u` */
 export function shifted(x: Tensor, u: Tensor, step: number): Tensor {
   const [a, b] = [numbers(x), numbers(u)];
-  return tensor(a.map((value, i) => value + step * b[i]!), { shape: x.shape, device: x.device });
+  return tensor(
+    a.map((value, i) => value + step * b[i]!),
+    { shape: x.shape, device: x.device },
+  );
 }
 
 /** A copy of the values of a float tensor. */

@@ -27,6 +27,8 @@ export function expectNoLeaks(fn: () => void): void {
   const after = run();
   if (after > before) {
     const count = after - before;
-    throw new CheckError(`${count} tensor${count > 1 ? "s" : ""} outlived the function; free them, or keep them out of it`);
+    throw new CheckError(
+      `${count} tensor${count > 1 ? "s" : ""} outlived the function; free them, or keep them out of it`,
+    );
   }
 }

@@ -54,7 +54,11 @@ export function opcheck<In extends readonly Tensor[], Out extends readonly Tenso
 ): OpCheckReport {
   const { name, reference } = op.definition;
   return checkFunction(
-    { name, call: op as unknown as Call, reference: reference && ((...args) => reference(...(args as unknown as In))) },
+    {
+      name,
+      call: op as unknown as Call,
+      reference: reference && ((...args) => reference(...(args as unknown as In))),
+    },
     inputs,
     options,
   );
@@ -87,7 +91,12 @@ export function checkFunction(
   scope(() => {
     const { call, reference } = target;
     const other = strides ? inputs.map(strided) : inputs;
-    const layouts = strides ? ([["row-major", inputs], ["strided", other]] as const) : ([["row-major", inputs]] as const);
+    const layouts = strides
+      ? ([
+          ["row-major", inputs],
+          ["strided", other],
+        ] as const)
+      : ([["row-major", inputs]] as const);
     for (const [layout, args] of layouts) {
       check(layout, () => unchanged(call, args));
       check(layout, () => repeats(call, args));
@@ -96,11 +105,14 @@ export function checkFunction(
         check(layout, () => sameValues(call(...args), reference(...args), referenceTolerance));
         check(layout, () => sameGradients(call, reference, args, referenceTolerance));
       }
-      if (secondOrder) check(layout, () => gradCheck(gradientOf(call), args, { ...options, seed: (options.seed ?? 0) + 7 }));
+      if (secondOrder)
+        check(layout, () => gradCheck(gradientOf(call), args, { ...options, seed: (options.seed ?? 0) + 7 }));
     }
     if (!strides) return;
     check("strided", () => sameValues(call(...other), call(...inputs), referenceTolerance));
-    check("strided", () => sameValues(gradientOf(call)(...other), gradientOf(call)(...inputs), referenceTolerance));
+    check("strided", () =>
+      sameValues(gradientOf(call)(...other), gradientOf(call)(...inputs), referenceTolerance),
+    );
   });
   return { checked };
 }
@@ -128,17 +140,20 @@ function sameValues(actual: Outputs, expected: Outputs, tolerance: number): void
   if (actual.length !== expected.length) {
     throw new CheckError(`the call has ${actual.length} results, the reference ${expected.length}`);
   }
-  actual.forEach((y, i) => compare(`result ${i}`, y, expected[i]!, tolerance));
+  for (const [i, y] of actual.entries()) compare(`result ${i}`, y, expected[i]!, tolerance);
 }
 
 function sameGradients(call: Call, reference: Call, inputs: Outputs, tolerance: number): void {
   const [own, derived] = [gradientOf(call)(...inputs), gradientOf(reference)(...inputs)];
-  own.forEach((gradient, i) => compare(`the gradient of input ${i}`, gradient, derived[i]!, tolerance));
+  for (const [i, gradient] of own.entries()) compare(`the gradient of input ${i}`, gradient, derived[i]!, tolerance);
 }
 
 function compare(what: string, actual: Tensor, expected: Tensor, tolerance: number): void {
   const largest = numbers(expected).reduce((size, value) => Math.max(size, Math.abs(value)), 0);
-  const { close, message } = allClose(actual, expected, { rtol: tolerance, atol: tolerance * Math.max(largest, 1e-3) });
+  const { close, message } = allClose(actual, expected, {
+    rtol: tolerance,
+    atol: tolerance * Math.max(largest, 1e-3),
+  });
   if (!close) throw new CheckError(`${what} is not that of the reference: ${message}`);
 }
 
