@@ -2,14 +2,13 @@ import {
   autocast,
   currentAutocast,
   defaultGenerator,
-  intercept,
   refuseAsync,
   scope,
   type Tensor,
 } from "@openelm/tensor";
 import { leavesOf } from "./leaves.js";
 import { differentiate } from "./record.js";
-import { Held, Tape } from "./tape.js";
+import { Held, Tape, untaped } from "./tape.js";
 
 /** Something whose random state can be taken and put back, such as a `Generator`. */
 interface HasState {
@@ -41,7 +40,7 @@ export function checkpoint<Args extends readonly Tensor[]>(
   return (...args) => {
     const before = statesOf(generators);
     const precision = currentAutocast();
-    const output = intercept(null, () =>
+    const output = untaped(() =>
       scope(() => {
         const result = f(...args);
         refuseAsync(result, "checkpoint");

@@ -1,6 +1,6 @@
-import { intercept, internal, type Tensor, UsageError } from "@openelm/tensor";
+import { internal, type Tensor, UsageError } from "@openelm/tensor";
 import { differentiate } from "./record.js";
-import { Held, isRecorded, Tape } from "./tape.js";
+import { Held, isRecorded, Tape, untaped } from "./tape.js";
 
 /** An op of a user's own. */
 export interface OpDefinition<In extends readonly Tensor[], Out extends readonly Tensor[]> {
@@ -45,7 +45,7 @@ export function defineOp<In extends readonly Tensor[], Out extends readonly Tens
 ): DefinedOp<In, Out> {
   const run = (...inputs: In): Out => {
     const ids = inputs.map(({ _live }) => _live);
-    const outputs = intercept(null, () =>
+    const outputs = untaped(() =>
       // An output that is an input gets a number of its own, by which tapes tell it from that input.
       definition.forward(...inputs).map((y) => (ids.includes(y._live) ? internal.view(y, y.shape) : y)),
     ) as readonly Tensor[] as Out;

@@ -3,6 +3,7 @@ export { checkpoint } from "./checkpoint.js";
 export { type DefinedOp, defineOp, type OpDefinition } from "./define-op.js";
 export { RULES } from "./generated/rules.js";
 export { Gradients } from "./gradients.js";
+export { inference } from "./inference.js";
 export type { GradientsOf } from "./leaves.js";
 export {
   type InputGrads,

@@ -30,6 +30,17 @@ export interface Leaf {
 
 let active: Tape | null = null;
 
+/** Runs `fn` while no tape records. */
+export function untaped<T>(fn: () => T): T {
+  const before = active;
+  active = null;
+  try {
+    return intercept(null, fn);
+  } finally {
+    active = before;
+  }
+}
+
 /** Whether a tape that records now depends on one of the tensors. */
 export function isRecorded(tensors: Iterable<Tensor | null | undefined>): boolean {
   const list = [...tensors];

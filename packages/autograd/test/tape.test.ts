@@ -24,6 +24,7 @@ import {
   defineOp,
   type Gradients,
   grad,
+  inference,
   stopGradient,
   valueAndGrad,
   vjp,
@@ -307,9 +308,15 @@ describe("memory", () => {
   });
 });
 
-describe("stopGradient", () => {
-  test("is a constant with the same values", () => {
+describe("constants", () => {
+  test("stopGradient gives one with the same values", () => {
     expect(grad((x: Tensor) => x.mul(stopGradient(x)).sum())(f64([3]))).toBeAllClose([3]);
+  });
+
+  test("inference records nothing, not even gradients that are taken in it", () => {
+    const f = (x: Tensor): Tensor => x.mul(inference(() => grad((t: Tensor) => t.square().sum())(x))).sum();
+    expect(grad(f)(f64([3]))).toBeAllClose([6]);
+    expect(() => inference((async () => 1) as never)).toThrow(/promise/);
   });
 });
 

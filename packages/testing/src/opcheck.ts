@@ -145,7 +145,8 @@ function sameValues(actual: Outputs, expected: Outputs, tolerance: number): void
 
 function sameGradients(call: Call, reference: Call, inputs: Outputs, tolerance: number): void {
   const [own, derived] = [gradientOf(call)(...inputs), gradientOf(reference)(...inputs)];
-  for (const [i, gradient] of own.entries()) compare(`the gradient of input ${i}`, gradient, derived[i]!, tolerance);
+  for (const [i, gradient] of own.entries())
+    compare(`the gradient of input ${i}`, gradient, derived[i]!, tolerance);
 }
 
 function compare(what: string, actual: Tensor, expected: Tensor, tolerance: number): void {

@@ -9,8 +9,9 @@ export interface Tolerance {
 /**
  * Tolerances by dtype, for results of sums of some hundred terms of the size of 1.
  *
- * Each is about 2⁷ roundings of the dtype (bf16 2⁻⁸, f16 2⁻¹¹, f32 2⁻²⁴, f64 2⁻⁵³), a few for halves, which round once;
- * integers and bool must be equal.
+ * f32 allows some hundred roundings of 2⁻²⁴. Halves are computed in f32 and rounded once, so a few roundings are enough
+ * (2⁻⁸ for bf16, 2⁻¹¹ for f16). f64 is for comparing formulas that differ in conditioning and allows thousands of
+ * 2⁻⁵³. Integers and bool must be equal.
  */
 export const TOLERANCES: Readonly<Record<DType, Tolerance>> = {
   f64: { rtol: 1e-12, atol: 1e-13 },
