@@ -13,7 +13,7 @@ export async function controlled<T>(work: LongWork, run: (control: NativeControl
     if (settled) return;
     onProgress?.({ phase, done, total, unit, ...rate.of(done), metrics: { documents, tokens } });
   };
-  const control = new binding.NativeControl(onProgress && report);
+  const control = new (binding().NativeControl)(onProgress && report);
   const cancel = (): void => control.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   try {

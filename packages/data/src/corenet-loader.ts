@@ -115,7 +115,7 @@ export class CorenetLoader extends Loader<CorenetState> {
       padId: options.padId ?? tokenizer.vocabSize,
       nfc: options.enableNfcNormalization ?? false,
     };
-    return binding.NativeCorenetLoader.open(tokenizer.native, native, state, options.prefetch ?? 4);
+    return binding().NativeCorenetLoader.open(tokenizer.native, native, state, options.prefetch ?? 4);
   }
 }
 

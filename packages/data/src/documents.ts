@@ -62,7 +62,7 @@ export async function* readDocuments(
   let finished = 0;
   for (const [i, path] of files.entries()) {
     signal?.throwIfAborted();
-    const reader = await callAsync(() => binding.NativeDocumentReader.open(path, reading));
+    const reader = await callAsync(() => binding().NativeDocumentReader.open(path, reading));
     const read = () => callAsync(() => reader.next(BATCH_DOCUMENTS, BATCH_BYTES));
     let index = 0;
     let ahead = read();

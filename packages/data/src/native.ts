@@ -4,14 +4,14 @@ import {
   type ErrorCode,
   FileError,
   FormatError,
-  native,
+  loadNative,
   OpenELMError,
   type TextBinding,
   UsageError,
 } from "@openelm/native";
 
-/** The addon's exports that this package uses. */
-export const binding: TextBinding & DataBinding = native;
+/** The addon's exports that this package uses; the first call loads it. */
+export const binding: () => TextBinding & DataBinding = loadNative;
 
 interface ErrorData {
   readonly code: ErrorCode | "CANCELLED";

@@ -17,7 +17,7 @@ export class PythonRandom {
   /** @param seed - A non-negative integer below 2⁵³. */
   constructor(seed: number) {
     requireInteger("seed", seed, 0, Number.MAX_SAFE_INTEGER);
-    this.#native = new binding.NativePythonRandom(seed);
+    this.#native = new (binding().NativePythonRandom)(seed);
   }
 
   /** A number in [0, 1). */

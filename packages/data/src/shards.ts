@@ -62,5 +62,5 @@ export async function openShards(path: string, options: OpenShardsOptions = {}):
   const { split = "train", verify = false } = options;
   const folder = resolve(path);
   if (verify) await controlled(options, (control) => control.verify(folder));
-  return new Shards(folder, split, await callAsync(() => binding.NativeShards.open(folder, split)));
+  return new Shards(folder, split, await callAsync(() => binding().NativeShards.open(folder, split)));
 }

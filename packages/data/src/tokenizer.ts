@@ -96,7 +96,7 @@ export class Tokenizer {
   static async load(path: string): Promise<Tokenizer> {
     const file = await tokenizerFile(path);
     const named = await readSpecialTokens(dirname(file));
-    return new Tokenizer(await callAsync(() => binding.NativeTokenizer.load(file)), named);
+    return new Tokenizer(await callAsync(() => binding().NativeTokenizer.load(file)), named);
   }
 
   /**
@@ -126,7 +126,7 @@ export class Tokenizer {
     requireInteger("minFrequency", minFrequency, 0);
     const specialTokens = [...new Set(Object.values(named)), ...(options.additionalTokens ?? [])];
     const trainer = call(
-      () => new binding.NativeBpeTrainer({ vocabSize, specialTokens, minFrequency, splitDigits }),
+      () => new (binding().NativeBpeTrainer)({ vocabSize, specialTokens, minFrequency, splitDigits }),
     );
     const paths = typeof source === "string" || Array.isArray(source);
     const texts = paths ? textsOf(source as string | string[], options) : (source as AsyncIterable<string>);

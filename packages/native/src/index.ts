@@ -1,4 +1,5 @@
+export * from "./binding.js";
 export type * from "./binding-data.js";
 export type * from "./binding-text.js";
 export * from "./errors.js";
-export { native } from "./load.js";
+export { loadNative, platformName } from "./load.js";

@@ -1,1 +1,13 @@
-export {};
+export * as init from "./init.js";
+export type { Init, InitContext } from "./init.js";
+export { type CacheLayer, KVCache, type KVCacheOptions, type LayerCache } from "./kv-cache.js";
+export { Attention, type AttentionContext, type AttentionOptions } from "./layers/attention.js";
+export { Dropout } from "./layers/dropout.js";
+export { Embedding, type EmbeddingOptions } from "./layers/embedding.js";
+export { ACTIVATIONS, type Activation, FeedForward, type FeedForwardOptions } from "./layers/feed-forward.js";
+export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
+export { Linear, type LinearOptions } from "./layers/linear.js";
+export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
+export { type LoadOptions, Module, type NameMap } from "./module.js";
+export { Buffer, Parameter, type ParameterOptions } from "./parameter.js";
+export * from "./functional/losses.js";

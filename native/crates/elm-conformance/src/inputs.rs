@@ -57,6 +57,7 @@ pub fn values(input: &SampleInput, dtype: DType, random: &mut Random) -> Vec<f64
             (1..count).rev().for_each(|i| order.swap(i, random.below(i as i64 + 1) as usize));
             order
         }
+        Fill::Values(list) => (0..count).map(|i| list[i % list.len()]).collect(),
         Fill::Documents => (0..count).map(|i| ((i % last) / 3) as f64).collect(),
     };
     raw.into_iter().map(|v| dtype.round(v)).collect()

@@ -77,6 +77,9 @@ impl Layout {
     /// Whether two indices may name the same element, decided conservatively: sorted by stride, each axis must
     /// step over all that the smaller ones span.
     pub fn may_overlap(&self) -> bool {
+        if self.elements() == 0 {
+            return false;
+        }
         let mut axes: SmallVec<[(usize, usize); 8]> = self
             .shape
             .iter()
@@ -101,6 +104,32 @@ impl Layout {
             strides: axes.iter().map(|&a| self.strides[a]).collect(),
             offset: self.offset,
         }
+    }
+
+    /// Of every axis the `sizes[axis]` elements `starts[axis]`, `starts[axis] + steps[axis]`, …, without moving them.
+    ///
+    /// `Err(axis)` names the first axis where such an element does not exist or the step is 0. A start is looked at
+    /// only where the size is not 0, and a slice without elements keeps the offset: it stays inside the storage.
+    pub fn slice(&self, starts: &[i64], sizes: &[usize], steps: &[i64]) -> Result<Layout, usize> {
+        let mut strides = self.strides.clone();
+        let mut offset = self.offset as isize;
+        for axis in 0..self.rank() {
+            let (start, size, step) = (starts[axis], sizes[axis], steps[axis]);
+            let inside = |index: i128| (0..self.shape[axis] as i128).contains(&index);
+            let last = i128::from(start) + (size as i128 - 1) * i128::from(step);
+            if step == 0 || (size > 0 && !(inside(start.into()) && inside(last))) {
+                return Err(axis);
+            }
+            if size > 0 {
+                offset += start as isize * self.strides[axis];
+            }
+            // A lone element may be asked for with any step, which need not fit a stride.
+            if size > 1 {
+                strides[axis] *= step as isize;
+            }
+        }
+        let offset = if elements(sizes) == 0 { self.offset } else { offset as usize };
+        Ok(Layout { shape: Shape::from_slice(sizes), strides, offset })
     }
 
     /// NumPy broadcasting; `None` if an axis is neither 1 nor equal.
@@ -197,10 +226,47 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_names_the_elements_it_was_asked_for() {
+        let base = Layout { offset: 7, ..Layout::contiguous(&[4, 6]).permute(&[1, 0]) };
+        let slice = base.slice(&[5, 0], &[3, 2], &[-2, 3]).unwrap();
+        assert_eq!((slice.shape.as_slice(), slice.offset), ([3, 2].as_slice(), 7 + 5));
+        assert_eq!(slice.strides.as_slice(), [-2, 18]);
+        let back = slice.slice(&[2, 1], &[3, 2], &[-1, -1]).unwrap();
+        assert_eq!((back.offset, back.strides.as_slice()), (7 + 1 + 18, [2, -18].as_slice()));
+    }
+
+    #[test]
+    fn a_slice_past_the_end_names_its_axis() {
+        let base = Layout::contiguous(&[4, 6]);
+        assert_eq!(base.slice(&[0, 0], &[4, 6], &[1, 1]), Ok(base.clone()));
+        assert_eq!(base.slice(&[1, 0], &[4, 6], &[1, 1]), Err(0));
+        assert_eq!(base.slice(&[0, 1], &[4, 3], &[1, -1]), Err(1));
+        assert_eq!(base.slice(&[0, -1], &[4, 1], &[1, 1]), Err(1));
+        assert_eq!(base.slice(&[0, 0], &[4, 2], &[1, 0]), Err(1));
+        assert_eq!(base.slice(&[0, 1], &[4, usize::MAX], &[1, i64::MAX]), Err(1));
+        let lone = base.slice(&[3, 5], &[1, 1], &[i64::MAX, i64::MIN]).unwrap();
+        assert_eq!((lone.offset, lone.elements()), (23, 1));
+    }
+
+    #[test]
+    fn an_empty_slice_stays_inside_the_storage() {
+        let base = Layout { offset: 2, ..Layout::contiguous(&[4, 6]) };
+        for starts in [[0, 6], [3, 600], [3, -1]] {
+            let slice = base.slice(&starts, &[1, 0], &[1, -1]).unwrap();
+            assert_eq!((slice.offset, slice.elements()), (2, 0), "{starts:?}");
+        }
+        let empty = Layout::contiguous(&[0, 6]).slice(&[0, 5], &[0, 6], &[1, -1]).unwrap();
+        assert_eq!((empty.offset, empty.shape.as_slice()), (0, [0, 6].as_slice()));
+        // The other axis of a turned empty tensor has stride 0, but there is nothing that could overlap.
+        assert!(!Layout::contiguous(&[3, 0]).permute(&[1, 0]).may_overlap());
+    }
+
+    #[test]
     fn broadcasting_repeats_by_a_zero_stride() {
         let layout = Layout::contiguous(&[3, 1]).broadcast_to(&[2, 3, 4]).unwrap();
         assert_eq!(layout.strides.as_slice(), [0, 1, 0]);
         assert!(layout.may_overlap());
+        assert!(!Layout::contiguous(&[3, 0]).permute(&[1, 0]).may_overlap(), "nothing cannot overlap");
         assert!(Layout::contiguous(&[3]).broadcast_to(&[2]).is_none());
     }
 

@@ -14,6 +14,8 @@ pub enum Fill {
     Permutation,
     /// Rising whole numbers along the last axis, each value repeated a few times (document numbers).
     Documents,
+    /// These, again and again.
+    Values(&'static [f64]),
 }
 
 #[derive(Clone, Debug)]

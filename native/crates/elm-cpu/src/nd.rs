@@ -1,17 +1,50 @@
 //! Walking several strided tensors at once: axes that lie together are merged, the innermost becomes a plain loop.
 
-use elm_core::Layout;
+use std::ops::Range;
+
+use elm_core::{Layout, MAX_RANK};
 use smallvec::SmallVec;
 
 use crate::Pool;
 
 /// Elements that one task handles; fixed, so that the split does not depend on the number of threads.
-const GRAIN: usize = 16 * 1024;
+pub const GRAIN: usize = 16 * 1024;
+
+/// Axes with the step of each of `N` operands, outer ones first.
+pub type Axes<const N: usize> = SmallVec<[(usize, [isize; N]); MAX_RANK]>;
+
+/// Calls `body` with where each operand stands at rows `range` of `axes`, in row-major order.
+///
+/// Divides once and then counts as an odometer does.
+pub fn for_rows<const N: usize>(
+    axes: &[(usize, [isize; N])],
+    range: Range<usize>,
+    mut body: impl FnMut([isize; N]),
+) {
+    let (mut index, mut at, mut row) = ([0; MAX_RANK], [0; N], range.start);
+    for (axis, (dim, steps)) in axes.iter().enumerate().rev() {
+        index[axis] = row % dim;
+        row /= dim;
+        (0..N).for_each(|i| at[i] += index[axis] as isize * steps[i]);
+    }
+    for _ in range {
+        body(at);
+        for (axis, (dim, steps)) in axes.iter().enumerate().rev() {
+            index[axis] += 1;
+            (0..N).for_each(|i| at[i] += steps[i]);
+            if index[axis] < *dim {
+                break;
+            }
+            index[axis] = 0;
+            (0..N).for_each(|i| at[i] -= *dim as isize * steps[i]);
+        }
+    }
+}
 
 /// Axes common to `N` operands of one shape, merged where all of them allow it.
 pub struct Walk<const N: usize> {
     /// Outer axes first: size and step of each operand.
-    outer: SmallVec<[(usize, [isize; N]); 8]>,
+    outer: Axes<N>,
     pub inner: usize,
     pub steps: [isize; N],
 }
@@ -19,7 +52,7 @@ pub struct Walk<const N: usize> {
 impl<const N: usize> Walk<N> {
     /// `layouts` all have the same shape (broadcast first). Offsets are the caller's: pointers start at them.
     pub fn new(layouts: [&Layout; N]) -> Walk<N> {
-        let mut merged: SmallVec<[(usize, [isize; N]); 8]> = SmallVec::new();
+        let mut merged: Axes<N> = SmallVec::new();
         for axis in 0..layouts[0].rank() {
             let dim = layouts[0].shape[axis];
             if dim == 1 {
@@ -57,23 +90,54 @@ impl<const N: usize> Walk<N> {
 
     /// Calls `body(starts, len)` for pieces of rows that cover everything; the pieces run side by side.
     pub fn run(&self, pool: &Pool, body: impl Fn([isize; N], usize) + Sync) {
-        if self.inner == 0 || self.rows() == 0 {
-            return;
-        }
-        if self.inner >= GRAIN {
-            let pieces = self.inner.div_ceil(GRAIN);
-            pool.run(self.rows() * pieces, |task| {
-                let mut at = self.start(task / pieces);
-                let from = task % pieces * GRAIN;
-                for i in 0..N {
-                    at[i] += from as isize * self.steps[i];
-                }
-                body(at, GRAIN.min(self.inner - from));
-            });
+        self.run_by(pool, GRAIN, body);
+    }
+
+    /// The same with about `grain` elements a task.
+    pub fn run_by(&self, pool: &Pool, grain: usize, body: impl Fn([isize; N], usize) + Sync) {
+        let grain = grain.max(1);
+        pool.run(self.pieces(grain), |piece| self.piece(grain, piece, &body));
+    }
+
+    /// Pieces of the work of [`Walk::run`], for kernels that share tasks among several walks.
+    pub fn tasks(&self) -> usize {
+        self.pieces(GRAIN)
+    }
+
+    /// Piece number `task`.
+    pub fn task(&self, task: usize, body: impl Fn([isize; N], usize)) {
+        self.piece(GRAIN, task, body);
+    }
+
+    fn pieces(&self, grain: usize) -> usize {
+        if self.inner == 0 {
+            0
+        } else if self.inner >= grain {
+            self.rows() * self.inner.div_ceil(grain)
         } else {
-            pool.run_ranges(self.rows(), GRAIN / self.inner, |rows| {
-                rows.for_each(|row| body(self.start(row), self.inner));
+            self.rows().div_ceil(grain / self.inner)
+        }
+    }
+
+    fn piece(&self, grain: usize, piece: usize, body: impl Fn([isize; N], usize)) {
+        if self.inner >= grain {
+            let pieces = self.inner.div_ceil(grain);
+            let mut at = self.start(piece / pieces);
+            let from = piece % pieces * grain;
+            at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
+            body(at, grain.min(self.inner - from));
+        } else {
+            let rows = grain / self.inner;
+            for_rows(&self.outer, piece * rows..((piece + 1) * rows).min(self.rows()), |at| {
+                body(at, self.inner)
             });
+        }
+    }
+
+    /// Calls `body(starts, len)` for every row, on this thread and in row-major order.
+    pub fn each(&self, mut body: impl FnMut([isize; N], usize)) {
+        if self.inner > 0 {
+            for_rows(&self.outer, 0..self.rows(), |at| body(at, self.inner));
         }
     }
 }

@@ -62,12 +62,22 @@ impl<T: Copy> Ptr<T> {
     pub fn raw(self) -> *mut T {
         self.0
     }
+
+    /// The same address under another type; who reads it vouches for the type.
+    pub fn cast<U>(self) -> Ptr<U> {
+        Ptr(self.0.cast())
+    }
 }
 
 /// The element that the view's indices start from, as `T`; the width must be the dtype's.
 pub fn ptr<T>(view: &View) -> Ptr<T> {
     debug_assert_eq!(size_of::<T>(), view.dtype.size());
     Ptr(view.base.cast::<T>().wrapping_add(view.layout.offset))
+}
+
+/// The same element as an address without a type.
+pub fn address(view: &View) -> Ptr<u8> {
+    Ptr(view.base.wrapping_add(view.layout.offset * view.dtype.size()))
 }
 
 /// A row-major input as a slice.
@@ -126,6 +136,7 @@ pub trait CallExt {
     fn output(&self, position: usize) -> &View;
     fn optional_input(&self, position: usize) -> Option<&View>;
     fn optional_output(&self, position: usize) -> Option<&View>;
+    #[allow(clippy::mut_from_ref)]
     fn scratch<T: Copy>(&self, start: usize, len: usize) -> &mut [T];
 }
 

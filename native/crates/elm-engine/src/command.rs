@@ -44,6 +44,10 @@ impl Read {
         }
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The bytes, once; `None` before they are there.
     pub fn take(&self) -> Option<ReadResult> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -73,6 +77,8 @@ pub enum Command {
         cell: Arc<Cell>,
         read: Arc<Read>,
     },
+    /// Ends a read without bytes, with the device's first error since the last fence.
+    Fence(Arc<Read>),
 }
 
 // SAFETY: the pointers are addresses of device memory that only the stream follows, in order.
@@ -90,6 +96,7 @@ impl Command {
                 Some(error) => Err(Arc::clone(error)),
                 None => Ok(device.read_view(&from)),
             }),
+            Command::Fence(read) => read.finish(device.take_failure().map_or(Ok(Vec::new()), Err)),
         }
     }
 }
@@ -104,8 +111,9 @@ impl KernelCommand {
             return;
         }
         if let Err(error) = self.compute(device) {
-            let error = OpError::new(error.code, self.op.name, error.message);
-            self.poison(&Arc::new(error));
+            let error = Arc::new(OpError::new(error.code, self.op.name, error.message));
+            device.note_failure(&error);
+            self.poison(&error);
         }
     }
 

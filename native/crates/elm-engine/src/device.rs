@@ -1,10 +1,11 @@
 use std::any::Any;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use elm_core::{DType, ErrorCode, Kernel, Layout, OpError, View};
 use elm_cpu::Pool;
 
 use crate::alloc::{Allocator, MemoryStats};
+use crate::command::{Command, Read};
 use crate::stream::Stream;
 
 /// Position in the list of devices; `"meta"` comes after all of them.
@@ -22,6 +23,8 @@ pub struct Device {
     /// By op index; an op without a kernel is an error that names it.
     kernels: Vec<Option<&'static Kernel>>,
     pool: RwLock<Pool>,
+    /// What a fence reports: the first command that failed since the last one.
+    failure: Mutex<Option<Arc<OpError>>>,
 }
 
 /// All devices of the process; the first is the CPU.
@@ -66,6 +69,7 @@ impl Device {
             stream: Stream::default(),
             kernels: elm_ops::OPS.iter().map(|op| by_name(op.name)).collect(),
             pool: RwLock::new(Pool::new(default_threads())),
+            failure: Mutex::new(None),
         }
     }
 
@@ -106,6 +110,21 @@ impl Device {
 
     pub fn synchronize(&self) {
         self.stream.wait_all();
+    }
+
+    /// Ends when all that was enqueued before it has; fails with the first error since the last fence.
+    pub fn fence(&self, notify: Option<Box<dyn Fn() + Send + Sync>>) -> Arc<Read> {
+        let read = Read::new(notify);
+        self.stream.enqueue(Command::Fence(Arc::clone(&read)));
+        read
+    }
+
+    pub(crate) fn note_failure(&self, error: &Arc<OpError>) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Arc::clone(error));
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<Arc<OpError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn pending(&self) -> u64 {

@@ -15,7 +15,7 @@ mod stream;
 pub use alloc::MemoryStats;
 pub use command::{Read, ReadResult};
 pub use device::{Device, DeviceId, META, device, device_names, devices, find_device};
-pub use dispatch::Call;
+pub use dispatch::{Call, Outputs};
 pub use env::{Env, Handle, Tensor};
 pub use share::{adopt, share};
 pub use storage::Storage;

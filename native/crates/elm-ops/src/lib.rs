@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use elm_core::OpDef;
 
+pub mod indexing;
 mod ops;
 pub mod rules;
 pub mod table;

@@ -86,3 +86,42 @@ pub fn elementwise(call: &OracleCall, f: impl Fn(&[f64]) -> f64) -> Vec<OracleOu
 pub fn rows<'a>(shape: &[usize], values: &'a [f64]) -> std::slice::ChunksExact<'a, f64> {
     values.chunks_exact(shape.last().copied().unwrap_or(1).max(1))
 }
+
+/// No output; the n-th tensors of all lists have one shape.
+pub fn same_shapes(call: &Infer) -> Result<Specs, OpError> {
+    let fixed = call.op.fixed_inputs();
+    let range = |index| call.op.input_range(index, call.inputs.len());
+    for index in fixed + 1..call.op.inputs.len() {
+        for (first, other) in range(fixed).zip(range(index)) {
+            call.require_shape(other, call.shape(first), "the tensor of the first list at the same place")?;
+        }
+    }
+    Ok(Specs::new())
+}
+/// `f` of every line along `axis`, put back along it; `f` gives lines of one length.
+pub fn along_axis(shape: &[usize], axis: usize, values: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    along_axis2(shape, axis, values, values, |line, _| f(line))
+}
+
+/// The same for two operands of one shape.
+pub fn along_axis2(
+    shape: &[usize],
+    axis: usize,
+    a: &[f64],
+    b: &[f64],
+    f: impl Fn(&[f64], &[f64]) -> Vec<f64>,
+) -> Vec<f64> {
+    let (length, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    let outer = shape[..axis].iter().product::<usize>();
+    let mut out = Vec::new();
+    for block in 0..outer {
+        let line = |values: &[f64], j: usize| -> Vec<f64> {
+            (0..length).map(|i| values[(block * length + i) * inner + j]).collect()
+        };
+        let lines: Vec<Vec<f64>> = (0..inner).map(|j| f(&line(a, j), &line(b, j))).collect();
+        for i in 0..lines.first().map_or(0, Vec::len) {
+            out.extend(lines.iter().map(|line| line[i]));
+        }
+    }
+    out
+}

@@ -3,6 +3,8 @@
 //! Knows nothing of tensors. Files come from anywhere: every reader is bounded by the file's own size and
 //! answers with a typed error, never with a panic.
 
+#![forbid(unsafe_code)]
+
 mod bpe_trainer;
 mod error;
 mod hugging_face;

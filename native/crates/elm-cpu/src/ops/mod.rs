@@ -3,4 +3,3 @@
 mod generated;
 
 pub use generated::KERNELS;
-pub use generated::contiguous::copy;

@@ -1,4 +1,4 @@
-use elm_core::{AttrKind, DType, OpDef, TensorSpec, attr, input, sample};
+use elm_core::{AttrKind, DType, Fill, OpDef, TensorSpec, attr, input, sample};
 use smallvec::smallvec;
 
 use crate::rules::ANY_SAME;
@@ -8,8 +8,9 @@ pub static OPS: &[&OpDef] = &[&CAST];
 static CAST: OpDef = OpDef {
     name: "cast",
     doc: "`x` in another dtype.\n\n\
-          Floats round to nearest even; a float becomes an integer by dropping its fraction, saturating at the \
-          ends, NaN as 0; an integer that does not fit wraps; everything but 0 becomes `true`.\n\nShapes: `x` and `y` are `[...]`. Dtypes: all.",
+          Every number rounds once to the nearest float, ties to even; a float becomes an integer by dropping its fraction, saturating at the \
+          ends, NaN as 0; an integer that does not fit wraps; everything but 0 becomes `true`.\n\n\
+          Shapes: `x` and `y` are `[...]`. Dtypes: all.",
     torch: "Tensor.to",
     numpy: "ndarray.astype",
     inputs: &[input("x")],
@@ -18,7 +19,33 @@ static CAST: OpDef = OpDef {
     signatures: ANY_SAME,
     samples: || {
         let to = |dtype| sample(&[&[3, 7]]).attr("dtype", elm_core::Attr::DType(dtype));
-        DType::ALL.iter().map(|&dtype| to(dtype)).collect()
+        // Beyond the ends of every integer, between its numbers, and NaN.
+        const EDGES: &[f64] = &[
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            3.7,
+            -3.7,
+            0.5,
+            -0.0,
+            300.0,
+            -300.0,
+            7e4,
+            5e9,
+            -5e9,
+            1e20,
+            -1e20,
+            1e-30,
+            1.001_953_125,
+        ];
+        let edges = |dtype| to(dtype).fill(0, Fill::Values(EDGES)).dtypes(elm_core::FLOAT);
+        let wide = |dtype| to(dtype).fill(0, Fill::Ints(-1000, 70_000));
+        let long = |dtype| sample(&[&[17, 1100]]).attr("dtype", elm_core::Attr::DType(dtype));
+        let all = DType::ALL.iter().flat_map(|&dtype| [to(dtype), edges(dtype), wide(dtype), long(dtype)]);
+        all.chain(
+            [sample(&[&[]]), sample(&[&[0, 3]])].map(|s| s.attr("dtype", elm_core::Attr::DType(DType::F32))),
+        )
+        .collect()
     },
     oracle: |call| {
         let (from, to) = (call.spec(0).dtype, call.attrs.dtype("dtype"));

@@ -36,6 +36,12 @@ static MATMUL: OpDef = OpDef {
             [&[3, 5, 4], &[4, 6]],
             [&[65, 130], &[130, 67]],
             [&[513, 40], &[40, 515]],
+            [&[16, 300], &[300, 130]],
+            [&[17, 300], &[300, 129]],
+            [&[2, 5, 96], &[96, 50]],
+            [&[190, 701], &[701, 210]],
+            [&[4, 9, 64], &[4, 64, 33]],
+            [&[1, 3, 4], &[5, 4, 2]],
         ]
         .iter()
         .map(|pair| sample(pair))
@@ -98,7 +104,7 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
         let matrix =
             (0..own.len()).fold(0, |flat, axis| flat * own[axis] + index[lead + axis].min(own[axis] - 1));
         let matrices: usize = own.iter().product();
-        if matrices == 0 { 0 } else { matrix * (call.values(input).len() / matrices) }
+        matrix * call.values(input).len().checked_div(matrices).unwrap_or(0)
     };
     let (mut values, mut magnitudes) = (Vec::new(), Vec::new());
     for index in indices(batch) {

@@ -1,0 +1,292 @@
+//! Copies of any layout into any other: straight runs by `memcpy`, turned axes tile by tile.
+
+use std::ops::Range;
+
+use elm_core::{Layout, View};
+use smallvec::SmallVec;
+
+use crate::nd::{Axes, GRAIN, for_rows};
+use crate::view::{Ptr, ptr};
+use crate::{Pool, with_width};
+
+/// Lines of the target that one task writes where the source is turned: a cache line of bytes.
+const TILE: usize = 64;
+
+/// Elements of a turned row that one task writes.
+const TURNED: usize = 1024;
+
+/// Copies any layout into any other of the same shape and width. The two must not share memory.
+pub fn copy(pool: &Pool, from: &View, to: &View) {
+    debug_assert_eq!(from.shape(), to.shape());
+    if to.elements() == 0 {
+        return;
+    }
+    let plan = Plan::new(&to.layout, &from.layout);
+    with_width!(from.dtype, T => {
+        let (target, source) = (ptr::<T>(to).moved(plan.start[0]), ptr::<T>(from).moved(plan.start[1]));
+        plan.run(pool, target, source);
+    });
+}
+
+/// Whether two views may touch a common byte.
+pub fn may_share(a: &View, b: &View) -> bool {
+    let (a, b) = (span(a), span(b));
+    a.start < b.end && b.start < a.end
+}
+
+/// Addresses between the first and the last byte of a view.
+fn span(view: &View) -> Range<usize> {
+    if view.elements() == 0 {
+        return 0..0;
+    }
+    let (mut low, mut high) = (view.layout.offset as isize, view.layout.offset as isize + 1);
+    for (&dim, &stride) in view.layout.shape.iter().zip(&view.layout.strides) {
+        let reach = (dim as isize - 1) * stride;
+        *(if reach < 0 { &mut low } else { &mut high }) += reach;
+    }
+    let size = view.dtype.size();
+    let base = view.base as usize;
+    base + low as usize * size..base + high as usize * size
+}
+
+/// The axes of a copy in the order in which the target lies in memory; steps are `[target, source]`.
+struct Plan {
+    outer: Axes<2>,
+    /// An axis along which the source is straighter than along the inner one.
+    turned: Option<(usize, [isize; 2])>,
+    inner: (usize, [isize; 2]),
+    /// Steps from the first elements of both views to where the walk starts.
+    start: [isize; 2],
+}
+
+impl Plan {
+    fn new(to: &Layout, from: &Layout) -> Plan {
+        let mut axes: Axes<2> = (0..to.rank())
+            .filter(|&axis| to.shape[axis] != 1)
+            .map(|axis| (to.shape[axis], [to.strides[axis], from.strides[axis]]))
+            .collect();
+        // Backward targets are walked from their other end, so that straight runs are seen as such.
+        let mut start = [0; 2];
+        for (dim, steps) in axes.iter_mut().filter(|(_, steps)| steps[0] < 0) {
+            for (start, step) in start.iter_mut().zip(steps) {
+                *start += (*dim as isize - 1) * *step;
+                *step = -*step;
+            }
+        }
+        axes.sort_by_key(|(_, steps)| std::cmp::Reverse(steps[0]));
+        let mut outer: Axes<2> = SmallVec::new();
+        for (dim, steps) in axes {
+            match outer.last_mut() {
+                Some((last, above)) if (0..2).all(|i| above[i] == steps[i] * dim as isize) => {
+                    *last *= dim;
+                    *above = steps;
+                }
+                _ => outer.push((dim, steps)),
+            }
+        }
+        let inner = outer.pop().unwrap_or((1, [1, 1]));
+        let straightest = (0..outer.len())
+            .filter(|&axis| outer[axis].1[1] != 0)
+            .min_by_key(|&axis| outer[axis].1[1].unsigned_abs())
+            .filter(|&axis| outer[axis].1[1].unsigned_abs() < inner.1[1].unsigned_abs());
+        let turned = straightest.map(|axis| outer.remove(axis));
+        Plan { outer, turned, inner, start }
+    }
+
+    fn run<T: Copy + Send>(&self, pool: &Pool, target: Ptr<T>, source: Ptr<T>) {
+        match self.turned {
+            Some(turned) => self.run_tiles(pool, turned, target, source),
+            None => self.run_rows(pool, target, source),
+        }
+    }
+
+    fn run_rows<T: Copy + Send>(&self, pool: &Pool, target: Ptr<T>, source: Ptr<T>) {
+        let (len, steps) = self.inner;
+        let piece = GRAIN.min(len);
+        let pieces = len.div_ceil(piece);
+        let mut axes = self.outer.clone();
+        axes.push((pieces, steps.map(|step| step * piece as isize)));
+        let rows: usize = axes.iter().map(|(dim, _)| dim).product();
+        pool.run_ranges(rows, GRAIN / piece, |range| {
+            let mut part = range.start % pieces;
+            for_rows(&axes, range, |[to, from]| {
+                let count = piece.min(len - part * piece);
+                // SAFETY: the walk stays inside both views and visits each target element once.
+                unsafe { copy_row(target.moved(to), source.moved(from), steps, count) };
+                part = if part + 1 == pieces { 0 } else { part + 1 };
+            });
+        });
+    }
+
+    fn run_tiles<T: Copy + Send>(
+        &self,
+        pool: &Pool,
+        (lines, across): (usize, [isize; 2]),
+        target: Ptr<T>,
+        source: Ptr<T>,
+    ) {
+        let (len, along) = self.inner;
+        let (bands, pieces) = (lines.div_ceil(TILE), len.div_ceil(TURNED));
+        let mut axes = self.outer.clone();
+        axes.push((bands, across.map(|step| step * TILE as isize)));
+        axes.push((pieces, along.map(|step| step * TURNED as isize)));
+        let tasks: usize = axes.iter().map(|(dim, _)| dim).product();
+        let grain = GRAIN / (lines.min(TILE) * len.min(TURNED));
+        pool.run_ranges(tasks, grain, |range| {
+            let mut task = range.start;
+            for_rows(&axes, range, |[to, from]| {
+                let (band, piece) = (task / pieces % bands, task % pieces);
+                let size = [TILE.min(lines - band * TILE), TURNED.min(len - piece * TURNED)];
+                // SAFETY: the walk stays inside both views and visits each target element once.
+                unsafe { copy_tiles(target.moved(to), source.moved(from), across, along, size) };
+                task += 1;
+            });
+        });
+    }
+}
+
+/// # Safety
+/// `count` elements from both pointers on, `steps` apart, lie inside live storages; nobody else touches the targets.
+#[inline(always)]
+unsafe fn copy_row<T: Copy>(target: Ptr<T>, source: Ptr<T>, [to, from]: [isize; 2], count: usize) {
+    // SAFETY: the caller's promise; target and source are different storages, or parts that do not meet.
+    unsafe {
+        match [to, from] {
+            [1, 1] => std::ptr::copy_nonoverlapping(source.raw(), target.raw(), count),
+            [1, 0] => target.slice_mut(0, count).fill(source.read(0)),
+            [1, from] => {
+                let target = target.slice_mut(0, count);
+                target.iter_mut().enumerate().for_each(|(i, y)| *y = source.read(i as isize * from));
+            }
+            _ => (0..count as isize).for_each(|i| target.write(i * to, source.read(i * from))),
+        }
+    }
+}
+
+/// A band of `lines` × `len` elements, square by square.
+///
+/// # Safety
+/// As for [`copy_row`], for all of the band.
+unsafe fn copy_tiles<T: Copy>(
+    target: Ptr<T>,
+    source: Ptr<T>,
+    across: [isize; 2],
+    along: [isize; 2],
+    [lines, len]: [usize; 2],
+) {
+    // A square has the side of a cache line. Longer ones would meet in the same sets of the first cache where a step
+    // is a power of two.
+    let side = 64 / size_of::<T>();
+    for (line, first) in
+        (0..lines).step_by(side).flat_map(|line| (0..len).step_by(side).map(move |i| (line, i)))
+    {
+        let start = |i: usize| line as isize * across[i] + first as isize * along[i];
+        let (target, source) = (target.moved(start(0)), source.moved(start(1)));
+        let size = [side.min(lines - line), side.min(len - first)];
+        // SAFETY: the caller's promise; a square is a part of the band.
+        unsafe {
+            if size == [side; 2] && along[0] == 1 && across[1] == 1 {
+                match side {
+                    8 => turn::<T, 8>(target, source, across[0], along[1]),
+                    16 => turn::<T, 16>(target, source, across[0], along[1]),
+                    32 => turn::<T, 32>(target, source, across[0], along[1]),
+                    _ => turn::<T, 64>(target, source, across[0], along[1]),
+                }
+            } else {
+                for i in 0..size[0] as isize {
+                    let (to, from) = (target.moved(i * across[0]), source.moved(i * across[1]));
+                    copy_row(to, from, along, size[1]);
+                }
+            }
+        }
+    }
+}
+
+/// Transposes a square whose rows are straight on both sides: every cache line is read once and written once.
+///
+/// # Safety
+/// As for [`copy_row`], for all of the square.
+#[inline(always)]
+unsafe fn turn<T: Copy, const SIDE: usize>(target: Ptr<T>, source: Ptr<T>, down: isize, step: isize) {
+    // SAFETY: the caller's promise; arrays have the alignment of their elements.
+    unsafe {
+        let rows: [[T; SIDE]; SIDE] =
+            std::array::from_fn(|i| *source.moved(i as isize * step).raw().cast::<[T; SIDE]>());
+        for j in 0..SIDE {
+            let column: [T; SIDE] = rows.map(|row| row[j]);
+            *target.moved(j as isize * down).raw().cast::<[T; SIDE]>() = column;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elm_core::DType;
+
+    use super::*;
+
+    fn view(memory: &mut [u32], layout: Layout) -> View {
+        View { base: memory.as_mut_ptr().cast(), dtype: DType::U32, layout }
+    }
+
+    /// Copies `from` into `to`, both over 4,096 words, and compares element by element.
+    fn check(to: Layout, from: Layout) {
+        let mut source: Vec<u32> = (0..200_000).collect();
+        let mut target = vec![u32::MAX; 200_000];
+        let (from, to) = (view(&mut source, from), view(&mut target, to));
+        copy(&Pool::new(2), &from, &to);
+        let at = |layout: &Layout, mut flat: usize| {
+            let mut at = layout.offset as isize;
+            for (&dim, &stride) in layout.shape.iter().zip(&layout.strides).rev() {
+                at += (flat % dim) as isize * stride;
+                flat /= dim;
+            }
+            at as usize
+        };
+        for flat in 0..to.elements() {
+            assert_eq!(
+                target[at(&to.layout, flat)],
+                source[at(&from.layout, flat)],
+                "{flat} of {to:?} {from:?}"
+            );
+        }
+        let written = target.iter().filter(|&&v| v != u32::MAX).count();
+        assert_eq!(written, to.elements(), "nothing beside the target is written: {to:?}");
+    }
+
+    #[test]
+    fn every_pair_of_layouts_copies_every_element() {
+        for shape in
+            [&[5usize, 7][..], &[33, 65], &[2, 3, 40, 5], &[3, 1, 1100], &[2, 20_000], &[], &[1], &[0, 3]]
+        {
+            let dense = Layout::contiguous(shape);
+            let axes: Vec<usize> = (0..shape.len()).rev().collect();
+            let turned: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+            let turned = Layout::contiguous(&turned).permute(&axes);
+            let strides = dense.strides.iter().map(|s| s * 2).collect();
+            let strided = Layout { strides, offset: 3, ..dense.clone() };
+            let starts: Vec<i64> = shape.iter().map(|&dim| dim as i64 - 1).collect();
+            let reversed = dense.slice(&starts, shape, &vec![-1; shape.len()]).unwrap();
+            let all = [dense, turned, strided, reversed];
+            for to in &all {
+                all.iter().for_each(|from| check(to.clone(), from.clone()));
+                let row = Layout::contiguous(&shape[shape.len().min(1)..]);
+                check(to.clone(), row.broadcast_to(shape).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn views_share_memory_only_where_their_spans_meet() {
+        let mut memory = vec![0u32; 100];
+        let whole = view(&mut memory, Layout::contiguous(&[10, 10]));
+        let part = |from: i64, size: usize, step: i64| {
+            let layout = Layout::contiguous(&[100]).slice(&[from], &[size], &[step]).unwrap();
+            View { layout, ..whole.clone() }
+        };
+        assert!(may_share(&whole, &part(99, 1, 1)));
+        assert!(may_share(&part(0, 10, 1), &part(19, 11, -1)));
+        assert!(!may_share(&part(0, 10, 1), &part(19, 10, -1)));
+        assert!(!may_share(&whole, &part(50, 0, 1)));
+    }
+}

@@ -1,0 +1,113 @@
+use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, f16};
+
+use crate::simd::Slices;
+use crate::softmax_loss::{Loss, Sums};
+use crate::tile::{self, Gemm, Matrix};
+use crate::view::{CallExt, Ptr, ptr, slice};
+
+use super::cross_entropy::store_losses;
+
+pub static KERNELS: &[Kernel] =
+    &[Kernel::new("linear_cross_entropy", run).with_workspace(workspace).with_cost(cost)];
+
+/// Bytes of logits that are held at a time.
+const CHUNK: usize = 4 << 20;
+/// Fewer rows would make the products bound by memory: each chunk reads `weight` and adds to `dweight` as a whole.
+const FEWEST_ROWS: usize = 64;
+
+fn chunk_rows(rows: usize, classes: usize, width: usize) -> usize {
+    (CHUNK / (classes * width)).max(FEWEST_ROWS).min(rows).max(1)
+}
+
+/// Sizes of a call: rows, classes, dim, rows of a chunk.
+fn sizes(inputs: &[Option<View>]) -> [usize; 4] {
+    let [hidden, weight] = [&inputs[0], &inputs[1]].map(|view| view.as_ref().expect("both are required"));
+    let [rows, dim] = [hidden.shape()[0], hidden.shape()[1]];
+    let classes = weight.shape()[0];
+    [rows, classes, dim, chunk_rows(rows, classes, hidden.dtype.accumulator().size())]
+}
+
+/// The logits of a chunk, then the sums of each row.
+fn workspace(inputs: &[Option<View>], _: &[Option<View>], _: &Attrs) -> usize {
+    let [rows, classes, _, chunk] = sizes(inputs);
+    rows * size_of::<Sums>() + chunk * classes * 8
+}
+
+/// One to three products at 20 multiply-adds a nanosecond.
+fn cost(inputs: &[Option<View>], outputs: &[Option<View>], _: &Attrs) -> u64 {
+    let [rows, classes, dim, _] = sizes(inputs);
+    let products = 1 + outputs[3..].iter().flatten().count();
+    (rows * classes * dim * products / 20) as u64
+}
+
+fn run(call: &KernelCall) -> Result<(), KernelError> {
+    match call.input(0).dtype {
+        DType::F64 => typed::<f64>(call),
+        DType::F32 => typed::<f32>(call),
+        DType::BF16 => typed::<bf16>(call),
+        DType::F16 => typed::<f16>(call),
+        other => unreachable!("signatures admit no {other} here"),
+    }
+}
+
+/// For each chunk of rows: logits, their log-partitions, and where a gradient is wanted, the logits turned into their
+/// gradient in place and multiplied with `weight` and `hidden`. `dweight` grows chunk by chunk, in order.
+fn typed<T>(call: &KernelCall) -> Result<(), KernelError>
+where
+    T: Slices<Acc: Gemm + Slices<Acc = T::Acc>>,
+{
+    let [rows, classes, dim, chunk] = sizes(call.inputs);
+    let targets = slice::<i32>(call.input(2));
+    let loss = Loss::of(call.attrs, classes);
+    loss.check(targets)?;
+    let sums = call.scratch::<Sums>(0, rows);
+    let logits = call.scratch::<T::Acc>(rows * size_of::<Sums>() / size_of::<T::Acc>(), chunk * classes);
+    let row_major = |start, columns: usize| Matrix { start, rows: columns as isize, columns: 1 };
+    let hidden = row_major(ptr::<T>(call.input(0)), dim);
+    let weight = row_major(ptr::<T>(call.input(1)), dim);
+    let dhidden = call.optional_output(3).map(|view| row_major(ptr::<T>(view), dim));
+    let dweight = call.optional_output(4).map(|view| Matrix::<T::Acc> {
+        start: ptr(view),
+        rows: dim as isize,
+        columns: 1,
+    });
+    if let (Some(out), true) = (call.optional_output(4), rows == 0) {
+        crate::view::slice_mut::<T::Acc>(out).fill(<T::Acc as crate::element::Real>::ZERO);
+    }
+    for start in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - start);
+        let part = Matrix::<T::Acc> { start: Ptr::of(logits), rows: classes as isize, columns: 1 };
+        let hidden = hidden.at_row(start);
+        // SAFETY: the chunk lies inside `hidden` and `logits`.
+        unsafe {
+            tile::multiply(call.pool(), [count, classes, dim], hidden, weight.transposed(), part, false);
+        }
+        let wants_gradient = dhidden.is_some() || dweight.is_some();
+        let (rows_of, sums_of) = (Ptr::of(logits), Ptr::of(sums));
+        call.pool().run_ranges(count, (8192 / classes).max(1), |range| {
+            for row in range {
+                let target = targets[start + row];
+                // SAFETY: every row and its sums belong to one task.
+                unsafe {
+                    let row_of_logits = rows_of.slice_mut(row * classes, classes);
+                    let (lse, added) = loss.row(row_of_logits, target);
+                    sums_of.write((start + row) as isize, added);
+                    if wants_gradient {
+                        loss.gradient_in_place(row_of_logits, target, lse);
+                    }
+                }
+            }
+        });
+        // SAFETY: the chunk lies inside all matrices, and the products of one call run one after the other.
+        unsafe {
+            if let Some(out) = dhidden {
+                tile::multiply(call.pool(), [count, dim, classes], part, weight, out.at_row(start), false);
+            }
+            if let Some(out) = dweight {
+                tile::multiply(call.pool(), [classes, dim, count], part.transposed(), hidden, out, start > 0);
+            }
+        }
+    }
+    store_losses::<T::Acc>(call, sums);
+    Ok(())
+}

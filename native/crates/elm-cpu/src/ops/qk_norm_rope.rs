@@ -1,0 +1,233 @@
+use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
+
+use crate::angles::{self, Angles};
+use crate::element::{Float, Real};
+use crate::row::{self, sum, sum3};
+use crate::view::{CallExt, Ptr, Rows, slice};
+use crate::with_float;
+
+pub static KERNELS: &[Kernel] = &[
+    Kernel::new("qk_norm_rope", forward).with_workspace(|inputs, _, attrs| bytes(inputs, attrs, 0, 0)),
+    Kernel::new("qk_norm_rope_backward", backward).with_workspace(|inputs, _, attrs| {
+        let tokens = inputs[3].as_ref().map_or(0, |qkv| qkv.shape()[0] * qkv.shape()[1]);
+        bytes(inputs, attrs, 3, 3 * tokens.div_ceil(GRADIENT_TOKENS))
+    }),
+];
+
+/// Tokens whose weight gradients are summed by one task before the tasks are summed in order.
+const GRADIENT_TOKENS: usize = 16;
+
+/// The table of angles, both weights, and `rows` rows more of the size of a head.
+fn bytes(inputs: &[Option<View>], attrs: &Attrs, qkv: usize, rows: usize) -> usize {
+    let Some(view) = &inputs[qkv] else { return 0 };
+    let sizes = Sizes::of(view, attrs);
+    let offset = inputs[qkv + 3].is_some();
+    (sizes.table(offset) + (2 + rows) * sizes.dim) * view.dtype.accumulator().size()
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    tokens: usize,
+    query: usize,
+    kv: usize,
+    dim: usize,
+}
+
+impl Sizes {
+    fn of(qkv: &View, attrs: &Attrs) -> Sizes {
+        let (query, kv) = (attrs.int("query_heads") as usize, attrs.int("kv_heads") as usize);
+        let shape = qkv.shape();
+        Sizes { batch: shape[0], tokens: shape[1], query, kv, dim: shape[2] / (query + 2 * kv) }
+    }
+    fn table(self, has_offset: bool) -> usize {
+        angles::elements(self.batch, self.tokens, self.dim, has_offset)
+    }
+    /// Where head `h` of `heads` at token `t` starts in `[batch, heads, tokens, dim]`, in rows.
+    fn row(self, b: usize, heads: usize, h: usize, t: usize) -> usize {
+        (b * heads + h) * self.tokens + t
+    }
+}
+
+/// The weight of queries or keys as the arithmetic holds it; `None` if they are not normalized.
+fn weight<'a, R: Real>(view: Option<&View>, to: &'a mut [R]) -> Option<&'a [R]> {
+    row::convert(view?, to);
+    Some(to)
+}
+
+fn forward(call: &KernelCall) -> Result<(), KernelError> {
+    with_float!(call.input(0).dtype, T => forward_typed::<T>(call));
+    Ok(())
+}
+
+fn forward_typed<T: Float>(call: &KernelCall) {
+    let sizes = Sizes::of(call.input(0), call.attrs);
+    let Sizes { batch, tokens, query, kv, dim } = sizes;
+    let table = sizes.table(call.optional_input(3).is_some());
+    let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(3));
+    let q_weight = weight(call.optional_input(1), call.scratch::<T::Acc>(table, dim));
+    let k_weight = weight(call.optional_input(2), call.scratch::<T::Acc>(table + dim, dim));
+    let qkv = slice::<T>(call.input(0));
+    let [q, k, v] = [0, 1, 2].map(|i| Rows::<T>::new(call.output(i)));
+    let rstds = [3, 4].map(|i| call.optional_output(i).map(Rows::<T::Acc>::new));
+    let eps = T::Acc::real(call.attrs.f64("eps"));
+    let width = (query + 2 * kv) * dim;
+    call.pool().run_ranges(batch * tokens, (16 * 1024 / width.max(1)).max(1), |range| {
+        for token in range {
+            let (b, t) = (token / tokens, token % tokens);
+            let turn = angles.row(b, t);
+            let (queries, rest) = qkv[token * width..(token + 1) * width].split_at(query * dim);
+            let (keys, values) = rest.split_at(kv * dim);
+            for (part, weight, out, rstd, heads) in
+                [(queries, q_weight, &q, &rstds[0], query), (keys, k_weight, &k, &rstds[1], kv)]
+            {
+                for (h, x) in part.chunks_exact(dim).enumerate() {
+                    let row = sizes.row(b, heads, h, t);
+                    // SAFETY: every row of an output belongs to one token.
+                    let out = unsafe { out.part(row * dim, dim) };
+                    let scale = normalize_and_turn(x, weight, eps, turn, out);
+                    if let Some(rstd) = rstd {
+                        // SAFETY: as above.
+                        unsafe { rstd.part(row, 1)[0] = scale };
+                    }
+                }
+            }
+            for (h, x) in values.chunks_exact(dim).enumerate() {
+                // SAFETY: as above.
+                unsafe { v.part(sizes.row(b, kv, h, t) * dim, dim) }.copy_from_slice(x);
+            }
+        }
+    });
+}
+
+/// One head; returns the reciprocal of its root mean square, 1 without a weight.
+#[inline(always)]
+fn normalize_and_turn<T: Float>(
+    x: &[T],
+    weight: Option<&[T::Acc]>,
+    eps: T::Acc,
+    (cos, sin): (&[T::Acc], &[T::Acc]),
+    out: &mut [T],
+) -> T::Acc {
+    let half = x.len() / 2;
+    let (x1, x2) = x.split_at(half);
+    let (low, high) = out.split_at_mut(half);
+    let (high, x2, cos, sin) = (&mut high[..half], &x2[..half], &cos[..half], &sin[..half]);
+    let Some(weight) = weight else {
+        for j in 0..half {
+            let (x1, x2) = (x1[j].load(), x2[j].load());
+            low[j] = T::store(x1 * cos[j] - x2 * sin[j]);
+            high[j] = T::store(x2 * cos[j] + x1 * sin[j]);
+        }
+        return T::Acc::ONE;
+    };
+    let (w1, w2) = (&weight[..half], &weight[half..2 * half]);
+    let mean = sum(x, |x| x.load() * x.load()) / T::Acc::real(x.len() as f64);
+    let scale = T::Acc::ONE / (mean + eps).sqrt();
+    for j in 0..half {
+        // The definition rounds to the input's dtype before the weight.
+        let n1 = T::store(x1[j].load() * scale).load() * w1[j];
+        let n2 = T::store(x2[j].load() * scale).load() * w2[j];
+        low[j] = T::store(n1 * cos[j] - n2 * sin[j]);
+        high[j] = T::store(n2 * cos[j] + n1 * sin[j]);
+    }
+    scale
+}
+
+fn backward(call: &KernelCall) -> Result<(), KernelError> {
+    with_float!(call.input(3).dtype, T => backward_typed::<T>(call));
+    Ok(())
+}
+
+fn backward_typed<T: Float>(call: &KernelCall) {
+    let sizes = Sizes::of(call.input(3), call.attrs);
+    let Sizes { batch, tokens, query, kv, dim } = sizes;
+    let table = sizes.table(call.optional_input(6).is_some());
+    let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(6));
+    let weights = [
+        weight(call.optional_input(4), call.scratch::<T::Acc>(table, dim)),
+        weight(call.optional_input(5), call.scratch::<T::Acc>(table + dim, dim)),
+    ];
+    let blocks = (batch * tokens).div_ceil(GRADIENT_TOKENS);
+    let partial = call.scratch::<T::Acc>(table + 2 * dim, 3 * blocks * dim);
+    let sums = Ptr::of(partial);
+    let [dq, dk, dv, qkv] = [0, 1, 2, 3].map(|i| slice::<T>(call.input(i)));
+    let rstds = [7, 8].map(|i| slice::<T::Acc>(call.input(i)));
+    let dqkv = call.optional_output(0).map(Rows::<T>::new);
+    let width = (query + 2 * kv) * dim;
+    call.pool().run(blocks, |block| {
+        // SAFETY: every block has its own three rows.
+        let own = unsafe { sums.slice_mut(3 * block * dim, 3 * dim) };
+        own.fill(T::Acc::ZERO);
+        let (dweights, turned) = own.split_at_mut(2 * dim);
+        for token in block * GRADIENT_TOKENS..((block + 1) * GRADIENT_TOKENS).min(batch * tokens) {
+            let (b, t) = (token / tokens, token % tokens);
+            let turn = angles.row(b, t);
+            // SAFETY: every token belongs to one block.
+            let mut out = dqkv.as_ref().map(|dqkv| unsafe { dqkv.part(token * width, width) });
+            for (part, grad, first, heads) in [(0, dq, 0, query), (1, dk, query, kv)] {
+                let dweight = &mut dweights[part * dim..(part + 1) * dim];
+                for h in 0..heads {
+                    let row = sizes.row(b, heads, h, t);
+                    let own = (first + h) * dim..(first + h + 1) * dim;
+                    turn_back(&grad[row * dim..(row + 1) * dim], turn, turned);
+                    let x = &qkv[token * width..(token + 1) * width][own.clone()];
+                    let out = out.as_mut().map(|out| &mut out[own]);
+                    denormalize(turned, x, weights[part], rstds[part][row], dweight, out);
+                }
+            }
+            if let Some(out) = &mut out {
+                for h in 0..kv {
+                    let row = sizes.row(b, kv, h, t);
+                    out[(query + kv + h) * dim..(query + kv + h + 1) * dim]
+                        .copy_from_slice(&dv[row * dim..(row + 1) * dim]);
+                }
+            }
+        }
+    });
+    for (position, part) in [(1, 0), (2, dim)] {
+        if let Some(out) = call.optional_output(position) {
+            row::sum_rows(call.pool(), partial, part..part + dim, 3 * dim, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn turn_back<T: Float>(grad: &[T], (cos, sin): (&[T::Acc], &[T::Acc]), turned: &mut [T::Acc]) {
+    let half = grad.len() / 2;
+    let (g1, g2) = grad.split_at(half);
+    let (low, high) = turned.split_at_mut(half);
+    let (high, g2, cos, sin) = (&mut high[..half], &g2[..half], &cos[..half], &sin[..half]);
+    for j in 0..half {
+        let (g1, g2) = (g1[j].load(), g2[j].load());
+        low[j] = g1 * cos[j] + g2 * sin[j];
+        high[j] = g2 * cos[j] - g1 * sin[j];
+    }
+}
+
+/// With `x̂ = x · rstd` and `g = grad · weight`: `dx = rstd · (g − x̂ · mean(g · x̂))`, `dweight += grad · x̂`.
+#[inline(always)]
+fn denormalize<T: Float>(
+    grad: &[T::Acc],
+    x: &[T],
+    weight: Option<&[T::Acc]>,
+    rstd: T::Acc,
+    dweight: &mut [T::Acc],
+    dx: Option<&mut [T]>,
+) {
+    let Some(weight) = weight else {
+        if let Some(dx) = dx {
+            dx.iter_mut().zip(grad).for_each(|(dx, g)| *dx = T::store(*g));
+        }
+        return;
+    };
+    for ((dweight, g), x) in dweight.iter_mut().zip(grad).zip(x) {
+        *dweight += *g * (x.load() * rstd);
+    }
+    if let Some(dx) = dx {
+        let mean = sum3(grad, weight, x, |g, w, x| g * w * (x.load() * rstd)) / T::Acc::real(x.len() as f64);
+        for (((dx, g), x), w) in dx.iter_mut().zip(grad).zip(x).zip(weight) {
+            *dx = T::store(rstd * (*g * *w - x.load() * rstd * mean));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import {
+  cos,
+  div,
+  erf,
+  exp,
+  mul,
+  neg,
+  sigmoid,
+  sign,
+  sin,
+  square,
+  sub,
+  type Tensor,
+  tanh,
+  where,
+} from "@openelm/tensor";
+import { notDifferentiable, type Rules } from "../rule.js";
+
+const steps = notDifferentiable("its derivative is 0 wherever there is one");
+
+type Differentiable =
+  | (
+      | "exp"
+      | "exp2"
+      | "expm1"
+      | "log"
+      | "log2"
+      | "log1p"
+      | "sqrt"
+      | "rsqrt"
+      | "reciprocal"
+      | "sin"
+      | "cos"
+      | "tanh"
+    )
+  | ("sigmoid" | "silu" | "gelu" | "erf" | "neg" | "abs" | "square" | "relu");
+
+/** Ops of the form `y[i] = f(x[i])`: `dx = grad · f′(x)`, with `y` in the formula where it says as much as `x`. */
+export const rules: Rules<Differentiable | "sign" | "floor" | "ceil" | "round" | "trunc"> = {
+  // (eˣ)′ = y
+  exp: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, y) }) },
+  // (2ˣ)′ = y · ln 2
+  exp2: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, mul(y, Math.LN2)) }) },
+  // (eˣ − 1)′ = y + 1
+  expm1: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, y.add(1)) }) },
+  // (ln x)′ = 1 / x
+  log: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: div(grad, x) }) },
+  // (log₂ x)′ = 1 / (x · ln 2)
+  log2: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: div(grad, mul(x, Math.LN2)) }) },
+  // (ln(1 + x))′ = 1 / (1 + x)
+  log1p: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: div(grad, x.add(1)) }) },
+  // (√x)′ = 1 / (2y)
+  sqrt: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: div(grad, mul(y, 2)) }) },
+  // (x^−½)′ = −½ · y³
+  rsqrt: {
+    saves: ["y"],
+    vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, mul(mul(square(y), y), -0.5)) }),
+  },
+  // (1 / x)′ = −y²
+  reciprocal: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: neg(mul(grad, square(y))) }) },
+  // sin′ x = cos x
+  sin: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: mul(grad, cos(x)) }) },
+  // cos′ x = −sin x
+  cos: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: neg(mul(grad, sin(x))) }) },
+  // tanh′ x = 1 − y²
+  tanh: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, sub(1, square(y))) }) },
+  // With s = sigmoid(x): s′ = s · (1 − s)
+  sigmoid: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, mul(y, sub(1, y))) }) },
+  // (x · s)′ = s · (1 + x · (1 − s))
+  silu: {
+    saves: ["x"],
+    vjp({ grad, inputs: { x } }) {
+      const s = sigmoid(x);
+      return { x: mul(grad, mul(s, mul(x, sub(1, s)).add(1))) };
+    },
+  },
+  // (x · Φ(x))′ = Φ(x) + x · Φ′(x)
+  gelu: {
+    saves: ["x"],
+    vjp: ({ grad, inputs: { x }, attrs: { approximate } }) => ({
+      x: mul(grad, approximate === "tanh" ? geluTanhSlope(x) : geluSlope(x)),
+    }),
+  },
+  // erf′ x = 2/√π · e^(−x²)
+  erf: {
+    saves: ["x"],
+    vjp: ({ grad, inputs: { x } }) => ({ x: mul(grad, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))) }),
+  },
+  neg: { vjp: ({ grad }) => ({ x: neg(grad) }) },
+  // |x|′ = sign x, 0 at 0
+  abs: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: mul(grad, sign(x)) }) },
+  // (x²)′ = 2x
+  square: { saves: ["x"], vjp: ({ grad, inputs: { x } }) => ({ x: mul(grad, mul(x, 2)) }) },
+  // 1 above 0, 0 below and at 0
+  relu: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: where(y.gt(0), grad, 0) }) },
+  sign: steps,
+  floor: steps,
+  ceil: steps,
+  round: steps,
+  trunc: steps,
+};
+
+/** `Φ(x) = (1 + erf(x/√2)) / 2`, `Φ′(x) = e^(−x²/2) / √(2π)`. */
+function geluSlope(x: Tensor): Tensor {
+  const phi = mul(erf(mul(x, Math.SQRT1_2)).add(1), 0.5);
+  const density = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return phi.add(mul(x, density));
+}
+
+/** With `t = tanh(√(2/π) · (x + 0.044715 x³))`: `Φ = (1 + t) / 2`, `Φ′ = (1 − t²) / 2 · √(2/π) · (1 + 3 · 0.044715 x²)`. */
+function geluTanhSlope(x: Tensor): Tensor {
+  const root = Math.sqrt(2 / Math.PI);
+  const x2 = square(x);
+  const t = tanh(mul(mul(x, mul(x2, 0.044715).add(1)), root));
+  const slope = mul(mul(sub(1, square(t)), mul(x2, 3 * 0.044715).add(1)), root);
+  return mul(t.add(1).add(mul(x, slope)), 0.5);
+}

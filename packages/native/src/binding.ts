@@ -1,0 +1,56 @@
+import type { DataBinding } from "./binding-data.js";
+import type { TextBinding } from "./binding-text.js";
+
+/** Makes the error that a failed native call throws; `inputs` is JSON of {@link TensorSummary} entries. */
+export type ErrorFactory = (code: string, op: string, message: string, inputs: string) => Error;
+
+/** The functions of one environment's core. Ids, tokens and sizes are whole numbers below 2⁵³. */
+export interface NativeCore {
+  /** Runs the call that lies in the arena; the result lies there afterwards. */
+  dispatch(op: number): void;
+  /** The same in an array of the caller's, for calls that outgrow the arena. */
+  dispatchLarge(op: number, words: Float64Array): void;
+  /** Frees the tensor once `object` has been collected. */
+  track(object: object, id: number): void;
+  /** One more owner; a pinned one needs the present values. */
+  retain(id: number, pin: boolean): void;
+  /** One owner less; whether that freed the tensor. */
+  release(id: number, pinned: boolean): boolean;
+  /** The same for the object that was given to `track`, so that its collection does not release it again. */
+  releaseTracked(id: number): void;
+  releaseMany(ids: Float64Array, count: number, pinned: boolean): void;
+  /** Collects garbage and frees what was dropped outside scopes. */
+  collect(): void;
+  liveTensors(): number;
+  write(device: number, dtype: number, shape: readonly number[], bytes: ArrayBufferView): number;
+  /** Starts a copy to the host: its token, negative if it has ended already. */
+  readStart(id: number): number;
+  readTake(token: number, into: ArrayBufferView): void;
+  readSync(id: number, into: ArrayBufferView): void;
+  /** A read without bytes that ends when all before it has. */
+  fence(device: number): number;
+  synchronizeSync(device: number): void;
+  /** JSON list of names. */
+  devices(): string;
+  /** Into the arena: current, peak, cached, limit, pending, stalls, threads. */
+  deviceStats(device: number): void;
+  trim(device: number): void;
+  setThreads(device: number, threads: number): void;
+  isContiguous(id: number): boolean;
+  share(id: number): number;
+  adopt(token: number): void;
+  /** JSON: `{"file", "header": as in the file, "tensors": [{"name", "dtype", "shape", "start"}]}`. */
+  openSafetensors(path: string): string;
+  closeSafetensors(file: number): void;
+  /** Whether tensors of this process still lie in a mapping of the file. */
+  isMapped(path: string): boolean;
+  mapTensor(file: number, device: number, start: number, dtype: number, shape: readonly number[]): number;
+}
+
+/** What the addon exports. */
+export interface NativeBinding extends TextBinding, DataBinding {
+  readonly version: string;
+  /** Fingerprint of the op table that the core was built with. */
+  readonly tableHash: number;
+  createCore(arena: ArrayBuffer, makeError: ErrorFactory, onRead: (token: number) => void): NativeCore;
+}

@@ -1,0 +1,90 @@
+import { attention, qkNormRope, type Tensor } from "@openelm/tensor";
+import type { Init } from "../init.js";
+import type { LayerCache } from "../kv-cache.js";
+import { Module } from "../module.js";
+import { Linear } from "./linear.js";
+import { RMSNorm } from "./rms-norm.js";
+
+export interface AttentionOptions {
+  /** Size of the last axis of input and output. */
+  readonly dim: number;
+  readonly queryHeads: number;
+  /** Heads of keys and values; each serves `queryHeads / kvHeads` query heads. Default: as many as there are of queries. */
+  readonly kvHeads?: number;
+  readonly headDim: number;
+  /** Whether queries and keys are normed per head. Default `false`. */
+  readonly qkNorm?: boolean;
+  /** Base of the rotary angles. Default 10000. */
+  readonly ropeBase?: number;
+  /** Added inside the norms' roots. Default `1e-6`. */
+  readonly eps?: number;
+  /** Initial weight of the output projection. */
+  readonly outInit?: Init;
+}
+
+/** What one pass over a sequence brings beside its values. */
+export interface AttentionContext {
+  /** Earlier positions; the new ones are added. */
+  readonly cache?: LayerCache | undefined;
+  /** Number of the document of each position, `[batch, time]` i32: positions see only their own document. */
+  readonly documents?: Tensor | undefined;
+}
+
+/**
+ * Causal self-attention with rotary positions and grouped key-value heads.
+ *
+ * `y = concat(softmax(q kᵀ / √headDim) v) · Woᵀ`, with `[q, k, v] = x · Wqkvᵀ`, q and k normed (optionally) and rotated.
+ *
+ * Shapes: input and output `[batch, time, dim]`.
+ *
+ * @see Ainslie et al., 2023, "GQA", arXiv:2305.13245; Su et al., 2021, "RoFormer", arXiv:2104.09864
+ */
+export class Attention extends Module {
+  readonly qkvProj: Linear;
+  readonly outProj: Linear;
+  readonly qNorm: RMSNorm | undefined;
+  readonly kNorm: RMSNorm | undefined;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly ropeBase: number;
+  readonly eps: number;
+
+  constructor({
+    dim,
+    queryHeads,
+    kvHeads = queryHeads,
+    headDim,
+    qkNorm = false,
+    ropeBase = 10000,
+    eps = 1e-6,
+    outInit,
+  }: AttentionOptions) {
+    super();
+    this.qkvProj = new Linear(dim, (queryHeads + 2 * kvHeads) * headDim);
+    this.qNorm = qkNorm ? new RMSNorm(headDim, { eps }) : undefined;
+    this.kNorm = qkNorm ? new RMSNorm(headDim, { eps }) : undefined;
+    this.outProj = new Linear(queryHeads * headDim, dim, outInit === undefined ? {} : { init: outInit });
+    this.queryHeads = queryHeads;
+    this.kvHeads = kvHeads;
+    this.headDim = headDim;
+    this.ropeBase = ropeBase;
+    this.eps = eps;
+  }
+
+  forward(x: Tensor, { cache, documents }: AttentionContext = {}): Tensor {
+    const { q, k, v } = qkNormRope(this.qkvProj.forward(x), {
+      qWeight: this.qNorm?.weight.value,
+      kWeight: this.kNorm?.weight.value,
+      offset: cache?.offset,
+      queryHeads: this.queryHeads,
+      kvHeads: this.kvHeads,
+      eps: this.eps,
+      base: this.ropeBase,
+    });
+    const all = cache?.write(k, v);
+    const y = attention(q, all?.k ?? k, all?.v ?? v, { documents, kvLength: all?.length });
+    const [batch, time] = x.shape;
+    return this.outProj.forward(y.permute([0, 2, 1, 3]).reshape([batch!, time!, this.queryHeads * this.headDim]));
+  }
+}

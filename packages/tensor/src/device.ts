@@ -1,0 +1,122 @@
+import { DeviceError } from "@openelm/native";
+import { arena, core, finishRead } from "./core.js";
+
+const META_ID = 0xffff_ffff;
+const NOTHING = new Uint8Array(0);
+
+/** Bytes on a device. */
+export interface MemoryStats {
+  /** In tensors now. */
+  readonly current: number;
+  /** The most that was ever in tensors. */
+  readonly peak: number;
+  /** Kept for reuse. */
+  readonly cached: number;
+  /** What the allocator will not pass. */
+  readonly limit: number;
+}
+
+/** How busy a device is. */
+export interface DeviceStats {
+  /** Commands that wait or run. */
+  readonly pending: number;
+  /** Calls that had to block because the queue was full. */
+  readonly stalls: number;
+  /** Threads that share one kernel (CPU). */
+  readonly threads: number;
+}
+
+/** A place where ops run, in the order of the calls and apart from the JavaScript thread. */
+export class Device {
+  readonly name: string;
+  /** @internal */
+  readonly id: number;
+
+  /** @internal */
+  constructor(name: string, id: number) {
+    this.name = name;
+    this.id = id;
+  }
+
+  #check(): void {
+    if (this.id === META_ID) throw new DeviceError("DEVICE_UNAVAILABLE", 'device "meta" computes nothing');
+  }
+
+  /** Resolves when all calls made so far have run; rejects once with the first error among them. */
+  async synchronize(): Promise<void> {
+    if (this.id !== META_ID) await finishRead(core.fence(this.id), NOTHING);
+  }
+
+  /** The same, blocking. For scripts and benchmarks. */
+  synchronizeSync(): void {
+    if (this.id !== META_ID) core.synchronizeSync(this.id);
+  }
+
+  /** Resolves when at most `pending` calls wait, so that a loop need not block in a full queue. */
+  async ready({ pending = 1024 }: { pending?: number } = {}): Promise<void> {
+    while (this.stats().pending > pending) await this.synchronize();
+  }
+
+  memory(): MemoryStats {
+    this.#check();
+    core.deviceStats(this.id);
+    const [current, peak, cached, limit] = arena;
+    return { current: current!, peak: peak!, cached: cached!, limit: limit! };
+  }
+
+  stats(): DeviceStats {
+    this.#check();
+    core.deviceStats(this.id);
+    return { pending: arena[4]!, stalls: arena[5]!, threads: arena[6]! };
+  }
+
+  /** Gives cached memory back to the system; waits for the device. */
+  trim(): void {
+    this.#check();
+    core.trim(this.id);
+  }
+
+  /** How many threads share one kernel. Results do not depend on it. */
+  setThreads(threads: number): void {
+    this.#check();
+    if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
+      throw new RangeError(`setThreads: threads must be a whole number of 1 to 1024, got ${threads}`);
+    }
+    core.setThreads(this.id, threads);
+  }
+
+  toString(): string {
+    return this.name;
+  }
+  toJSON(): string {
+    return this.name;
+  }
+}
+
+/** A device or its name: `"cpu"`, `"meta"` (shapes without values). */
+export type DeviceLike = Device | string;
+
+const DEVICES: readonly Device[] = (JSON.parse(core.devices()) as string[]).map(
+  (name, id) => new Device(name, id),
+);
+const META = new Device("meta", META_ID);
+
+/** The devices of this machine; the first is the CPU. */
+export const devices = (): readonly Device[] => DEVICES;
+
+/**
+ * The device of a name.
+ *
+ * @throws DeviceError `DEVICE_UNAVAILABLE` naming those that exist.
+ */
+export function device(like: DeviceLike): Device {
+  if (like instanceof Device) return like;
+  if (like === "meta") return META;
+  const found = DEVICES.find(({ name }) => name === like);
+  if (found) return found;
+  const names = [...DEVICES.map(({ name }) => name), "meta"].join(", ");
+  throw new DeviceError("DEVICE_UNAVAILABLE", `there is no device "${like}"; this machine has ${names}`);
+}
+
+/** @internal */
+export const deviceOfId = (id: number): Device => DEVICES[id] ?? META;
