@@ -21,6 +21,7 @@ export type ErrorCode =
   | "ASYNC_SCOPE"
   | "USAGE"
   | "CAPTURE"
+  | "DIVERGED"
   // files and configuration
   | "FORMAT"
   | "CONFIG"
@@ -63,7 +64,9 @@ export class OpError extends OpenELMError {
   readonly inputs: readonly TensorSummary[];
 
   constructor(code: ErrorCode, op: string, message: string, inputs: readonly TensorSummary[] = []) {
-    const lines = inputs.map(({ name, dtype, shape }) => `\n  ${name.padEnd(8)}${dtype}[${shape.join(", ")}]`);
+    const lines = inputs.map(
+      ({ name, dtype, shape }) => `\n  ${name.padEnd(8)}${dtype}[${shape.join(", ")}]`,
+    );
     super(code, `[${code}] ${op}: ${message}${lines.join("")}`);
     this.op = op;
     this.inputs = inputs;
