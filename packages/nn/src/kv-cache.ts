@@ -1,7 +1,7 @@
 import {
+  cacheWrite,
   type DeviceLike,
   type DType,
-  internal,
   keep,
   OpError,
   tensor,
@@ -91,8 +91,8 @@ export class KVCache implements TreeNode {
       offset,
       write: (k, v) => {
         const values = this.#values[layer]!;
-        internal.cacheWrite(keys, k, offset);
-        internal.cacheWrite(values, v, offset);
+        cacheWrite(keys, k, offset);
+        cacheWrite(values, v, offset);
         return { k: keys, v: values, length };
       },
     }));

@@ -27,6 +27,8 @@ export interface LoadOptions {
   readonly device?: DeviceLike | undefined;
   /** Whether tensors of the file that no parameter wants are an error. Default `true`. */
   readonly strict?: boolean | undefined;
+  /** Maps the file instead of reading it, for inference: nothing is copied, and the file must not change. */
+  readonly mmap?: boolean | undefined;
 }
 
 /** Modules in the order of their construction whose parameters may not have paths yet; parents come before children. */
@@ -181,8 +183,8 @@ export abstract class Module implements TreeNode {
    * @throws FormatError naming the tensors that do not fit.
    */
   async load(source: string | ReadonlyMap<string, Tensor>, options: LoadOptions = {}): Promise<this> {
-    const { names, dtype, device, strict = true } = options;
-    const tensors = typeof source === "string" ? (await loadSafetensors(source, device === undefined ? {} : { device })).tensors : source;
+    const { names, dtype, device, strict = true, mmap = false } = options;
+    const tensors = typeof source === "string" ? await loadSafetensors(source, { device, mmap }) : source;
     const wanted = Array.from(this.namedParameters(), ([path, parameter]) => ({
       name: names?.toFile(path) ?? path,
       parameter,

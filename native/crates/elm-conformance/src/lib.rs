@@ -1,4 +1,5 @@
 //! The checks behind the binary, as functions, so that they can be tested themselves.
+#![forbid(unsafe_code)]
 
 mod check;
 mod compare;

@@ -1,6 +1,7 @@
 //! Holds every kernel to the oracle of its op: op × sample × signature × layout, on every device.
 //!
 //! Runs without Node. `--op NAME` checks one op, `--json` ends with one JSON object.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::time::Instant;

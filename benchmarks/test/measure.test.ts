@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { type Measurement, ratio, toJson, toText } from "../lib/measure.js";
+import { select } from "../lib/select.js";
+
+const time: Measurement = { name: "add", unit: "µs", faster: "smaller", ours: 2, peers: { a: 3, b: 4 } };
+const rate: Measurement = {
+  name: "copy",
+  unit: "GB/s",
+  faster: "larger",
+  ours: 30,
+  peers: { a: 20 },
+  limit: 40,
+};
+
+describe("ratio", () => {
+  test("is speed against the best peer, for times and for rates", () => {
+    expect(ratio(time)).toBe(1.5);
+    expect(ratio(rate)).toBe(1.5);
+    expect(ratio({ ...time, peers: {} })).toBeUndefined();
+  });
+});
+
+describe("lines", () => {
+  test("JSON has every field, null where there is nothing", () => {
+    expect(JSON.parse(toJson(rate))).toEqual({
+      name: "copy",
+      unit: "GB/s",
+      ours: 30,
+      peers: { a: 20 },
+      limit: 40,
+      ratio: 1.5,
+    });
+    expect(JSON.parse(toJson({ ...time, peers: {} }))).toMatchObject({ peers: {}, limit: null, ratio: null });
+  });
+
+  test("a measurement that failed is no line", () => {
+    expect(() => toJson({ ...time, ours: Number.NaN })).toThrow("add: ours is NaN");
+    expect(() => toJson({ ...time, peers: { a: 0 } })).toThrow("add: a is 0");
+  });
+
+  test("text names the peers and the ratio", () => {
+    expect(toText(rate)).toMatch(/^copy +30 GB\/s {2}a 20 GB\/s {2}1\.50× the best peer {2}limit 40 GB\/s$/);
+  });
+});
+
+test("benchmarks are chosen by name or by folder", () => {
+  const all = ["bindings/dispatch", "ops/add", "ops/add_wide"];
+  expect(select(all, ["ops"]).chosen).toEqual(["ops/add", "ops/add_wide"]);
+  expect(select(all, ["ops/add"]).chosen).toEqual(["ops/add"]);
+  expect(select(all, ["op"])).toEqual({ chosen: [], unknown: ["op"] });
+});
