@@ -4,7 +4,7 @@ import { init, Module, Parameter } from "@openelm/nn";
 import { FormatError, keep, type Tensor, tensor, UsageError } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
 import { AdamW, clipGlobalNorm, SGD } from "../src/index.js";
-import { fill } from "./fill.js";
+import { fill } from "./support/fill.js";
 
 interface Case {
   readonly case: string;

@@ -82,7 +82,7 @@ export class CheckpointStore {
   }
 
   /** The checkpoint to go on from; `onSkip` hears of those that are broken. */
-  async find(onSkip: (error: FormatError) => void = () => undefined): Promise<Found | undefined> {
+  async find(onSkip: (error: FormatError) => unknown = () => undefined): Promise<Found | undefined> {
     const steps = (await this.#steps()).reverse().map(checkpointName);
     const latest = await this.#latest(onSkip);
     const order = latest === undefined ? steps : [latest, ...steps.filter((name) => name !== latest)];
@@ -124,7 +124,7 @@ export class CheckpointStore {
     return steps.sort((a, b) => a - b);
   }
 
-  async #latest(onSkip: (error: FormatError) => void): Promise<string | undefined> {
+  async #latest(onSkip: (error: FormatError) => unknown): Promise<string | undefined> {
     const path = join(this.folder, LATEST);
     const text = await readIfThere(path);
     if (text === undefined) return undefined;

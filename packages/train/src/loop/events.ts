@@ -20,6 +20,8 @@ export interface StepEvent {
   readonly tokens: number;
   /** Of the last steps; 0 while there are none to measure by. */
   readonly tokensPerSecond: number;
+  /** Floating-point operations per second, where those of a token are known. */
+  readonly flopsPerSecond: number | undefined;
   /** Seconds of training, those before a resume included. */
   readonly elapsed: number;
   /** Seconds until the end, where it can be told. */

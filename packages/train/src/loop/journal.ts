@@ -34,19 +34,8 @@ export class Journal {
     );
   }
 
-  async step({
-    step,
-    loss,
-    ce,
-    z,
-    lr,
-    gradNorm,
-    skipped,
-    tokens,
-    tokensPerSecond,
-    elapsed,
-    memory,
-  }: StepEvent): Promise<void> {
+  async step(event: StepEvent): Promise<void> {
+    const { step, loss, ce, z, lr, gradNorm, skipped, tokens, tokensPerSecond, elapsed, memory } = event;
     await this.#metrics.write({
       type: "step",
       step,
@@ -71,6 +60,7 @@ export class Journal {
       "train/lr": lr,
       "train/grad_norm": gradNorm,
       "speed/tokens_per_second": tokensPerSecond,
+      "speed/flops_per_second": event.flopsPerSecond,
       "speed/memory_bytes": memory.current,
     });
   }

@@ -68,6 +68,8 @@ export interface TrainerOptions {
   readonly clip?: number | undefined;
   /** Updates in a row whose loss or gradients are not finite before the run gives up. Default 10. */
   readonly maxSkips?: number | undefined;
+  /** Floating-point operations of a token, forward and backward; gives those per second. */
+  readonly flopsPerToken?: number | undefined;
   /** Where logs and checkpoints go. Without it there are none. */
   readonly folder?: string | undefined;
   /** Whether a run in `folder` is continued (default), or must not be there. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { OpenELMError, UsageError } from "@openelm/native";
+import { type FormatError, OpenELMError, UsageError } from "@openelm/native";
 import type { Device } from "@openelm/tensor";
 import { averageCheckpoints } from "../checkpoint/average.js";
 import { lockFolder } from "../checkpoint/lock.js";
@@ -10,7 +10,15 @@ import type { RunState } from "../checkpoint/state.js";
 import { CheckpointStore } from "../checkpoint/store.js";
 import type { Batch } from "./contracts.js";
 import { evaluate } from "./evaluate.js";
-import type { DoneEvent, EvalEvent, ResumeEvent, StepEvent, TrainEvent, WarningEvent } from "./events.js";
+import type {
+  DoneEvent,
+  EvalEvent,
+  Evaluation,
+  ResumeEvent,
+  StepEvent,
+  TrainEvent,
+  WarningEvent,
+} from "./events.js";
 import { Journal } from "./journal.js";
 import { checkTrainerOptions, isDue, type TrainerOptions } from "./options.js";
 import { Pace } from "./pace.js";
@@ -77,6 +85,8 @@ export class Trainer {
   #skips = 0;
   #lr = 0;
   #best: number | undefined;
+  /** The step of the last whole checkpoint. */
+  #savedStep: number | undefined;
   #lastEval: { readonly step: number; readonly loss: number } | undefined;
 
   /** @throws UsageError naming the option that cannot be. */
@@ -167,13 +177,11 @@ export class Trainer {
     model.train();
     this.#startClock();
     if (this.#step === 0) yield* this.#look(journal, signal);
+    // A run that was stopped while it evaluated owes that to its log.
+    else if (this.#owesEvaluation()) yield* this.#evaluate(journal, signal);
     let reason = this.#reason();
     while (reason === undefined) {
-      if (signal?.aborted) {
-        yield* this.#settle(0, journal);
-        yield* this.#save(journal, saver);
-        throw signal.reason;
-      }
+      if (signal?.aborted) yield* this.#stop(journal, saver, signal);
       const batches = await this.#nextBatches();
       if (batches === undefined) {
         reason = "data";
@@ -191,7 +199,7 @@ export class Trainer {
         await journal?.sync();
         await saver.start(() => this.#snapshot());
       }
-      if (saver) yield* saver.take();
+      yield* this.#news(saver);
       reason = this.#reason();
     }
     yield* this.#settle(0, journal);
@@ -200,12 +208,12 @@ export class Trainer {
 
   /** Evaluates and samples where that is due now. */
   async *#look(journal: Journal | undefined, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const { evaluation, sample } = this.#options;
-    if (evaluation && isDue(evaluation, this.#step)) {
+    const { sample } = this.#options;
+    if (this.#owesEvaluation()) {
       yield* this.#settle(0, journal);
-      yield await this.#evaluate(journal, signal);
+      yield* this.#evaluate(journal, signal);
     }
-    if (sample && isDue(sample, this.#step)) {
+    if (sample && isDue(sample, this.#step) && !signal?.aborted) {
       yield* this.#settle(0, journal);
       yield { type: "sample", step: this.#step, sample: await sample.run(this.#step) };
       this.#pace.reset();
@@ -220,7 +228,8 @@ export class Trainer {
   ): AsyncGenerator<TrainEvent> {
     const { evaluation, checkpoint = {}, folder } = this.#options;
     if (evaluation && this.#lastEval?.step !== this.#step && this.#step > 0)
-      yield await this.#evaluate(journal, signal);
+      yield* this.#evaluate(journal, signal);
+    if (signal?.aborted) yield* this.#stop(journal, saver, signal);
     yield* this.#save(journal, saver);
     if (checkpoint.average !== undefined && checkpoint.average > 0 && this.#store) {
       await averageCheckpoints(
@@ -232,43 +241,70 @@ export class Trainer {
     yield { type: "done", step: this.#step, tokens: this.#tokens, elapsed: this.#elapsed, reason };
   }
 
-  async #evaluate(journal: Journal | undefined, signal: AbortSignal | undefined): Promise<EvalEvent> {
+  /** Whether held-out data is to be looked at now and has not been. */
+  #owesEvaluation(): boolean {
+    const { evaluation } = this.#options;
+    return evaluation !== undefined && isDue(evaluation, this.#step) && this.#lastEval?.step !== this.#step;
+  }
+
+  /** Evaluates; if the run is stopped meanwhile, nothing is told. */
+  async *#evaluate(journal: Journal | undefined, signal: AbortSignal | undefined): AsyncGenerator<EvalEvent> {
     const { model, evaluation, precision, loss } = this.#options;
     const { batches, bytesPerToken } = evaluation!;
-    const result = await evaluate(model, batches(), {
-      precision,
-      bytesPerToken,
-      signal,
-      ignoreIndex: loss?.ignoreIndex,
-    });
+    let result: Evaluation;
+    try {
+      const ignoreIndex = loss?.ignoreIndex;
+      result = await evaluate(model, batches(), { precision, bytesPerToken, signal, ignoreIndex });
+    } catch (error) {
+      if (signal?.aborted && error === signal.reason) return;
+      throw error;
+    }
     const best = result.loss < (this.#best ?? Number.POSITIVE_INFINITY);
     if (best) this.#best = result.loss;
     this.#lastEval = { step: this.#step, loss: result.loss };
     const event: EvalEvent = { type: "eval", step: this.#step, ...result, best };
     await journal?.eval(event);
     this.#pace.reset();
-    return event;
+    yield event;
+  }
+
+  /** Saves, and throws the reason of the signal. */
+  async *#stop(
+    journal: Journal | undefined,
+    saver: BackgroundSaver | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<TrainEvent> {
+    yield* this.#settle(0, journal);
+    yield* this.#save(journal, saver);
+    throw signal.reason;
   }
 
   /** Saves the present state and waits for it, unless it is saved already. */
   async *#save(journal: Journal | undefined, saver: BackgroundSaver | undefined): AsyncGenerator<TrainEvent> {
-    if (saver === undefined) return;
+    // Before the first step there is nothing that a new run would not have.
+    if (saver === undefined || this.#step === 0) return;
     await saver.settle();
-    const before = saver.take();
-    yield* before;
-    const isSaved = before.some((event) => event.type === "checkpoint" && event.step === this.#step);
-    if (!isSaved && this.#savedStep !== this.#step) {
+    yield* this.#news(saver);
+    if (this.#savedStep !== this.#step) {
       await journal?.sync();
       await saver.start(() => this.#snapshot());
       await saver.settle();
-      yield* saver.take();
+      yield* this.#news(saver);
     }
     saver.check();
   }
 
+  /** What the saver has done since the last look. */
+  *#news(saver: BackgroundSaver | undefined): Generator<TrainEvent> {
+    for (const event of saver?.take() ?? []) {
+      if (event.type === "checkpoint") this.#savedStep = event.step;
+      yield event;
+    }
+  }
+
   /** Hears of updates until at most `behind` are open. */
-  async *#settle(behind: number, journal: Journal | undefined): AsyncGenerator<StepEvent> {
-    const { maxSkips = 10 } = this.#options;
+  async *#settle(behind: number, journal: Journal | undefined): AsyncGenerator<StepEvent | WarningEvent> {
+    const { maxSkips = 10, flopsPerToken } = this.#options;
     while (this.#pending.length > behind) {
       const [{ step, lr, tokens, reading }] = this.#pending as [Pending];
       const numbers = await reading;
@@ -284,6 +320,7 @@ export class Trainer {
         lr,
         tokens,
         tokensPerSecond: this.#pace.rate.tokens,
+        flopsPerSecond: flopsPerToken === undefined ? undefined : flopsPerToken * this.#pace.rate.tokens,
         elapsed: this.#now(),
         eta,
         progress,
@@ -291,6 +328,13 @@ export class Trainer {
       };
       await journal?.step(event);
       yield event;
+      if (numbers.skipped) {
+        yield {
+          type: "warning",
+          step,
+          message: `update ${step} was skipped: its loss or gradients were not finite`,
+        };
+      }
       if (this.#skips >= maxSkips) throw new DivergedError(step, this.#skips);
     }
   }
@@ -332,12 +376,8 @@ export class Trainer {
     return batches;
   }
 
-  /** The step whose checkpoint the run came from or last saved. */
-  #savedStep: number | undefined;
-
   #snapshot(): ReturnType<typeof takeSnapshot> {
     const { model, optimizer, loader, generators = {} } = this.#options;
-    this.#savedStep = this.#step;
     const state: RunState = {
       step: this.#step,
       tokens: this.#tokens,
@@ -363,14 +403,11 @@ export class Trainer {
     }
     await this.#store.clean();
     const warnings: WarningEvent[] = [];
-    const found = await this.#store.find((error) => {
-      warnings.push({
-        type: "warning",
-        step: 0,
-        message: `a checkpoint is passed over: ${error.message}`,
-        error,
-      });
-    });
+    const passOver = (error: FormatError): void => {
+      const message = `a checkpoint is passed over: ${error.message}`;
+      warnings.push({ type: "warning", step: 0, message, error });
+    };
+    const found = await this.#store.find(passOver);
     yield* warnings;
     if (found !== undefined) {
       const { state } = found;

@@ -88,8 +88,7 @@ export class TensorBoardWriter {
       const path = join(folder, `events.out.tfevents.${stamp}.${hostname()}.${process.pid}`);
       const writer = new TensorBoardWriter(path, await open(path, "ax"));
       await writer.#write(Buffer.concat([wallTime(Date.now() / 1000), fileVersion]));
-      if (step > 0)
-        await writer.#write(Buffer.concat([wallTime(Date.now() / 1000), atStep(step), sessionStart]));
+      await writer.#write(Buffer.concat([wallTime(Date.now() / 1000), atStep(step), sessionStart]));
       return writer;
     } catch (error) {
       throw asFileError(error, folder, "write");
