@@ -22,6 +22,8 @@ export type ErrorCode =
   | "USAGE"
   | "CAPTURE"
   | "DIVERGED"
+  // a check of @openelm/testing that does not hold
+  | "CHECK_FAILED"
   // files and configuration
   | "FORMAT"
   | "CONFIG"
