@@ -21,6 +21,7 @@ export type ErrorCode =
   | "ASYNC_SCOPE"
   | "USAGE"
   | "CAPTURE"
+  | "DIVERGED"
   // a check of @openelm/testing that does not hold
   | "CHECK_FAILED"
   // files and configuration
