@@ -36,7 +36,7 @@ export interface NativeCore {
   isContiguous(id: number): boolean;
   share(id: number): number;
   adopt(token: number): void;
-  /** JSON: `{"file", "metadata", "tensors": [{"name", "dtype", "shape", "start"}]}`. */
+  /** JSON: `{"file", "header": as in the file, "tensors": [{"name", "dtype", "shape", "start"}]}`. */
   openSafetensors(path: string): string;
   closeSafetensors(file: number): void;
   /** Whether tensors of this process still lie in a mapping of the file. */
