@@ -3,6 +3,10 @@
 //! Work is split by shape and never by the number of threads, so the same bits come out at any number.
 
 mod element;
+mod elementary;
+mod fold;
+mod lines;
+mod map;
 mod math;
 mod nd;
 mod pool;
