@@ -14,13 +14,16 @@ use crate::view::{Ptr, ptr};
 /// A way to reduce elements to one value an output.
 pub trait Fold: Sync {
     type In: Copy + Send + Sync;
+    /// What an element is before it is folded, such as the f32 of a bf16.
+    type Loaded: Copy;
     type Acc: Copy + Send + Sync;
     /// What is known of an output beforehand, `()` for most.
     type Param: Copy;
     fn param(&self, output: usize) -> Self::Param;
     /// The value over nothing.
     fn start(&self) -> Self::Acc;
-    fn step(&self, acc: Self::Acc, x: Self::In, param: Self::Param) -> Self::Acc;
+    fn load(&self, x: Self::In) -> Self::Loaded;
+    fn step(&self, acc: Self::Acc, x: Self::Loaded, param: Self::Param) -> Self::Acc;
     fn join(&self, a: Self::Acc, b: Self::Acc) -> Self::Acc;
     /// Takes the value of the output at row-major position `output`.
     fn finish(&self, output: usize, acc: Self::Acc);
@@ -177,18 +180,21 @@ unsafe fn fold_run<F: Fold>(f: &F, x: Ptr<F::In>, length: usize, step: isize, pa
         let chunks = x.chunks_exact(LANES);
         let rest = chunks.remainder();
         for chunk in chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            // In two loops, or the compiler does not vectorize conversions.
+            let mut loaded = [f.load(chunk[0]); LANES];
+            loaded.iter_mut().zip(chunk).for_each(|(slot, &x)| *slot = f.load(x));
+            for (lane, &x) in lanes.iter_mut().zip(&loaded) {
                 *lane = f.step(*lane, x, param);
             }
         }
         for (lane, &x) in lanes.iter_mut().zip(rest) {
-            *lane = f.step(*lane, x, param);
+            *lane = f.step(*lane, f.load(x), param);
         }
     } else {
         for i in 0..length {
             let lane = &mut lanes[i % LANES];
             // SAFETY: the caller's promise.
-            *lane = f.step(*lane, unsafe { x.read(i as isize * step) }, param);
+            *lane = f.step(*lane, f.load(unsafe { x.read(i as isize * step) }), param);
         }
     }
     meet(lanes, |a, b| f.join(a, b))
@@ -221,7 +227,7 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
                 // SAFETY: `width` columns of the row lie inside the input's view; inputs are only read.
                 let x = unsafe { x.moved(at).slice(0, width) };
                 for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(&params) {
-                    *sum = f.step(*sum, x, param);
+                    *sum = f.step(*sum, f.load(x), param);
                 }
             }
             for (j, &sum) in sums[..width].iter().enumerate() {
