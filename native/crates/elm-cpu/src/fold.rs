@@ -244,3 +244,55 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
         f.finish(output, parts.iter().fold(f.start(), |acc, &part| f.join(acc, part)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use elm_core::{DType, Layout};
+
+    use super::*;
+
+    struct Sum(Ptr<f32>);
+
+    impl Fold for Sum {
+        type In = f32;
+        type Loaded = f32;
+        type Acc = f32;
+        type Param = ();
+        fn param(&self, _: usize) {}
+        fn start(&self) -> f32 {
+            0.0
+        }
+        fn load(&self, x: f32) -> f32 {
+            x
+        }
+        fn step(&self, acc: f32, x: f32, (): ()) -> f32 {
+            acc + x
+        }
+        fn join(&self, a: f32, b: f32) -> f32 {
+            a + b
+        }
+        fn finish(&self, output: usize, acc: f32) {
+            // SAFETY: the test's buffer holds every output, and each is finished once.
+            unsafe { self.0.write(output as isize, acc) };
+        }
+    }
+
+    #[test]
+    fn sums_have_the_same_bits_at_any_number_of_threads() {
+        let shape = [3, 210, 130];
+        let mut x: Vec<f32> =
+            (0..3 * 210 * 130).map(|i| ((i * 7919) % 10_007) as f32 / 3.0 - 1600.0).collect();
+        let view =
+            View { base: x.as_mut_ptr().cast(), dtype: DType::F32, layout: Layout::contiguous(&shape) };
+        for mask in [[true, true, true], [false, true, true], [true, true, false], [true, false, true]] {
+            let outputs: usize =
+                shape.iter().zip(mask).map(|(&dim, gone)| if gone { 1 } else { dim }).product();
+            let run = |threads| {
+                let mut y = vec![f32::NAN; outputs];
+                fold(&Pool::new(threads), &view, &mask, &Sum(Ptr::of(&mut y)));
+                y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
+            };
+            assert_eq!(run(1), run(4), "{mask:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod element;
 mod elementary;
 mod fold;
+mod int;
 mod lines;
 mod map;
 mod math;

@@ -2,8 +2,9 @@
 
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
-use crate::element::{Bool, Float, Int, Real};
+use crate::element::{Bool, Float, Real};
 use crate::elementary::Elementary;
+use crate::int::Int;
 use crate::map::{map_real, map1};
 use crate::{with_float, with_int};
 
