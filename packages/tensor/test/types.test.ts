@@ -60,7 +60,7 @@ describe("types", () => {
     expectTypeOf(f.sort().indices).toEqualTypeOf<Of<"i32">>();
     expectTypeOf(concat([h, h])).toEqualTypeOf<Of<"bf16">>();
     expectTypeOf(matmul(f.reshape([1, 1]), f.reshape([1, 1]))).toEqualTypeOf<Of<"f32">>();
-    expectTypeOf(f.at(0, "1:")).toEqualTypeOf<Of<"f32">>();
+    expectTypeOf(f.at("1:")).toEqualTypeOf<Of<"f32">>();
     expectTypeOf(f.at(f.gt(0))).toEqualTypeOf<Promise<Of<"f32">>>();
     expectTypeOf(i.dataSync()).toEqualTypeOf<Int32Array>();
   });
