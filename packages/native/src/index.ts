@@ -1,3 +1,3 @@
 export * from "./binding.js";
 export * from "./errors.js";
-export { loadNative, platformName } from "./load.js";
+export { type BuildInfo, loadNative, type NativeInfo, nativeInfo, platformName } from "./load.js";

@@ -13,6 +13,7 @@ mod storage;
 mod stream;
 
 pub use alloc::MemoryStats;
+pub use elm_cpu::simd_level;
 pub use command::{Read, ReadResult};
 pub use device::{Device, DeviceId, META, device, device_names, devices, find_device};
 pub use dispatch::{Call, Outputs};
