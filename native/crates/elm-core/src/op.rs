@@ -150,7 +150,8 @@ pub struct OpDef {
     pub tolerance: f64,
     pub promotion: Promotion,
     pub autocast: Autocast,
-    /// Takes `seed` and `counter`; the front end reserves `⌈elements / 4⌉` counters.
+    /// Takes `seed` and `counter`; the front end reserves `⌈n / 4⌉` counters, `n` being the larger of the elements of
+    /// output 0 and of input 0 (if there is one).
     pub random: bool,
     pub differentiable: bool,
     /// Called by gradient rules and other packages of this repository, not by users.

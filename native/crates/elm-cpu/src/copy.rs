@@ -9,9 +9,8 @@ use crate::nd::{Axes, GRAIN, for_rows};
 use crate::view::{Ptr, ptr};
 use crate::{Pool, with_width};
 
-/// Side of a square that is read along one axis and written along another: 32 rows of 8 bytes fill 4 cache lines
-/// each, so both sides of it stay in the first cache.
-const TILE: usize = 32;
+/// Lines of the target that one task writes where the source is turned: a cache line of bytes.
+const TILE: usize = 64;
 
 /// Elements of a turned row that one task writes.
 const TURNED: usize = 1024;
@@ -175,15 +174,47 @@ unsafe fn copy_tiles<T: Copy>(
     along: [isize; 2],
     [lines, len]: [usize; 2],
 ) {
-    for first in (0..len).step_by(TILE) {
-        let count = TILE.min(len - first) as isize;
-        for line in 0..lines as isize {
-            let to = target.moved(line * across[0] + first as isize * along[0]);
-            let from = source.moved(line * across[1] + first as isize * along[1]);
-            for i in 0..count {
-                // SAFETY: the caller's promise.
-                unsafe { to.write(i * along[0], from.read(i * along[1])) };
+    // A square has the side of a cache line. Longer ones would meet in the same sets of the first cache where a step
+    // is a power of two.
+    let side = 64 / size_of::<T>();
+    for (line, first) in
+        (0..lines).step_by(side).flat_map(|line| (0..len).step_by(side).map(move |i| (line, i)))
+    {
+        let start = |i: usize| line as isize * across[i] + first as isize * along[i];
+        let (target, source) = (target.moved(start(0)), source.moved(start(1)));
+        let size = [side.min(lines - line), side.min(len - first)];
+        // SAFETY: the caller's promise; a square is a part of the band.
+        unsafe {
+            if size == [side; 2] && along[0] == 1 && across[1] == 1 {
+                match side {
+                    8 => turn::<T, 8>(target, source, across[0], along[1]),
+                    16 => turn::<T, 16>(target, source, across[0], along[1]),
+                    32 => turn::<T, 32>(target, source, across[0], along[1]),
+                    _ => turn::<T, 64>(target, source, across[0], along[1]),
+                }
+            } else {
+                for i in 0..size[0] as isize {
+                    let (to, from) = (target.moved(i * across[0]), source.moved(i * across[1]));
+                    copy_row(to, from, along, size[1]);
+                }
             }
+        }
+    }
+}
+
+/// Transposes a square whose rows are straight on both sides: every cache line is read once and written once.
+///
+/// # Safety
+/// As for [`copy_row`], for all of the square.
+#[inline(always)]
+unsafe fn turn<T: Copy, const SIDE: usize>(target: Ptr<T>, source: Ptr<T>, down: isize, step: isize) {
+    // SAFETY: the caller's promise; arrays have the alignment of their elements.
+    unsafe {
+        let rows: [[T; SIDE]; SIDE] =
+            std::array::from_fn(|i| *source.moved(i as isize * step).raw().cast::<[T; SIDE]>());
+        for j in 0..SIDE {
+            let column: [T; SIDE] = rows.map(|row| row[j]);
+            *target.moved(j as isize * down).raw().cast::<[T; SIDE]>() = column;
         }
     }
 }

@@ -30,16 +30,147 @@ macro_rules! half_element {
         impl Element for $t {
             const DTYPE: DType = DType::$dtype;
             #[inline(always)] fn to_f64(self) -> f64 { f64::from(self.to_f32()) }
-            #[inline(always)] fn from_f64(value: f64) -> Self { <$t>::from_f64(value) }
+            /// Through f32 rounded to odd, so that the second rounding sees what the first dropped.
+            #[inline(always)] fn from_f64(value: f64) -> Self { <$t as Float>::store(odd_f32(value)) }
             #[inline(always)] fn to_i64(self) -> i64 { self.to_f32() as i64 }
-            #[inline(always)] fn from_i64(value: i64) -> Self { <$t>::from_f64(value as f64) }
+            #[inline(always)] fn from_i64(value: i64) -> Self { <$t as Element>::from_f64(odd_f64(value)) }
         }
     )* };
 }
 half_element!(bf16 => BF16, f16 => F16);
 
+/// `value` as an f32, to the odd neighbour where it lies between two: no later rounding is led astray.
+#[inline(always)]
+pub fn odd_f32(value: f64) -> f32 {
+    let nearest = value as f32;
+    let back = f64::from(nearest);
+    let below = nearest.to_bits() - u32::from(back.abs() > value.abs());
+    f32::from_bits(if back == value { nearest.to_bits() } else { below | 1 })
+}
+
+/// The same for an i64 as an f64: what lies below the 52 leading bits is gathered in the last of them.
+#[inline(always)]
+fn odd_f64(value: i64) -> f64 {
+    let kept = value & !0x7FF;
+    let odd = if kept == value { kept } else { kept | 0x800 };
+    (if value.unsigned_abs() < 1 << 53 { value } else { odd }) as f64
+}
+
+/// An integer dtype: arithmetic wraps.
+pub trait Int:
+    Element
+    + Ord
+    + std::ops::BitAnd<Output = Self>
+    + std::ops::BitOr<Output = Self>
+    + std::ops::BitXor<Output = Self>
+    + std::ops::Not<Output = Self>
+{
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn opposite(self) -> Self;
+    fn magnitude(self) -> Self;
+    fn sign(self) -> Self;
+    /// `⌊self / other⌋`, 0 for `other = 0`.
+    fn floor_divide(self, other: Self) -> Self;
+    /// `self − other · ⌊self / other⌋`, 0 for `other = 0`.
+    fn floor_remainder(self, other: Self) -> Self;
+    /// Negative powers drop the fraction of `1 / self^|exponent|`, 0 for `self = 0`.
+    fn power(self, exponent: Self) -> Self;
+}
+
+macro_rules! int {
+    ($($t:ident),*) => { $(
+        // One text for both kinds: for unsigned types some comparisons with 0 are constant.
+        #[allow(unused_comparisons)]
+        impl Int for $t {
+            #[inline(always)] fn plus(self, other: $t) -> $t { self.wrapping_add(other) }
+            #[inline(always)] fn minus(self, other: $t) -> $t { self.wrapping_sub(other) }
+            #[inline(always)] fn times(self, other: $t) -> $t { self.wrapping_mul(other) }
+            #[inline(always)] fn opposite(self) -> $t { self.wrapping_neg() }
+            #[inline(always)] fn magnitude(self) -> $t { if self < 0 { self.wrapping_neg() } else { self } }
+            #[inline(always)] fn sign(self) -> $t { $t::from(self > 0).wrapping_sub($t::from(self < 0)) }
+            fn floor_divide(self, other: $t) -> $t {
+                if other == 0 {
+                    return 0;
+                }
+                let (quotient, rest) = (self.wrapping_div(other), self.wrapping_rem(other));
+                quotient.wrapping_sub($t::from(rest != 0 && (rest < 0) != (other < 0)))
+            }
+            fn floor_remainder(self, other: $t) -> $t {
+                if other == 0 {
+                    return 0;
+                }
+                let rest = self.wrapping_rem(other);
+                if rest != 0 && (rest < 0) != (other < 0) { rest.wrapping_add(other) } else { rest }
+            }
+            fn power(self, exponent: $t) -> $t {
+                if exponent < 0 {
+                    // Only 1 and −1 have a whole reciprocal; no unsigned number comes here.
+                    let minus_one = !0;
+                    return match self {
+                        1 => 1,
+                        _ if self == minus_one => if exponent & 1 == 1 { minus_one } else { 1 },
+                        _ => 0,
+                    };
+                }
+                let (mut base, mut left, mut product): ($t, $t, $t) = (self, exponent, 1);
+                while left > 0 {
+                    if left & 1 == 1 {
+                        product = product.wrapping_mul(base);
+                    }
+                    base = base.wrapping_mul(base);
+                    left >>= 1;
+                }
+                product
+            }
+        }
+    )* };
+}
+int!(i64, i32, u32, i8, u8);
+
+/// What comparisons see of an element: half precision as f32, `bool` as 0 or 1.
+pub trait Ordered: Element {
+    type Key: PartialOrd + Copy + Send + Sync;
+    const LEAST: Self::Key;
+    const GREATEST: Self::Key;
+    fn key(self) -> Self::Key;
+    fn of(key: Self::Key) -> Self;
+}
+
+macro_rules! ordered {
+    ($($t:ty: $key:ty, $least:expr, $greatest:expr, $to:expr, $of:expr;)*) => { $(
+        impl Ordered for $t {
+            type Key = $key;
+            const LEAST: $key = $least;
+            const GREATEST: $key = $greatest;
+            #[inline(always)] fn key(self) -> $key { let to: fn($t) -> $key = $to; to(self) }
+            #[inline(always)] fn of(key: $key) -> $t { let of: fn($key) -> $t = $of; of(key) }
+        }
+    )* };
+}
+ordered! {
+    f64: f64, f64::NEG_INFINITY, f64::INFINITY, |x| x, |k| k;
+    f32: f32, f32::NEG_INFINITY, f32::INFINITY, |x| x, |k| k;
+    bf16: f32, f32::NEG_INFINITY, f32::INFINITY, Float::load, Float::store;
+    f16: f32, f32::NEG_INFINITY, f32::INFINITY, Float::load, Float::store;
+    i64: i64, i64::MIN, i64::MAX, |x| x, |k| k;
+    i32: i32, i32::MIN, i32::MAX, |x| x, |k| k;
+    u32: u32, u32::MIN, u32::MAX, |x| x, |k| k;
+    i8: i8, i8::MIN, i8::MAX, |x| x, |k| k;
+    u8: u8, u8::MIN, u8::MAX, |x| x, |k| k;
+    Bool: u8, 0, 1, |x| u8::from(x.get()), Bool;
+}
+
+/// Whether a key is the NaN of its type. (Clearer forms do not exist for a type that is only ordered.)
+#[inline(always)]
+#[allow(clippy::eq_op)]
+pub fn is_nan<K: PartialOrd>(key: K) -> bool {
+    key != key
+}
+
 /// One byte, 0 or 1. A type of its own, because a Rust `bool` of another value would be undefined.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Bool(pub u8);
 
@@ -100,7 +231,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($($t:ident: $exp:path, $tanh:path;)*) => { $(
+    ($($t:ident: $exp:path, $ln:path, $tanh:path;)*) => { $(
         impl Real for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -108,7 +239,7 @@ macro_rules! real {
             #[inline(always)] fn real(value: f64) -> $t { value as $t }
             #[inline(always)] fn sqrt(self) -> $t { $t::sqrt(self) }
             #[inline(always)] fn exp(self) -> $t { $exp(self) }
-            #[inline(always)] fn ln(self) -> $t { $t::ln(self) }
+            #[inline(always)] fn ln(self) -> $t { $ln(self) }
             #[inline(always)] fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)] fn mul_add(self, a: $t, b: $t) -> $t { $t::mul_add(self, a, b) }
             #[inline(always)] fn max(self, other: $t) -> $t { $t::max(self, other) }
@@ -118,8 +249,8 @@ macro_rules! real {
     )* };
 }
 real! {
-    f32: crate::math::exp, crate::math::tanh;
-    f64: f64::exp, f64::tanh;
+    f32: crate::math::exp, crate::math::ln, crate::math::tanh;
+    f64: f64::exp, f64::ln, f64::tanh;
 }
 
 /// A float dtype: stored as itself, computed in [`Real`].
@@ -170,13 +301,28 @@ impl Float for bf16 {
 }
 impl Float for f16 {
     type Acc = f32;
+    /// The bits in their places, times 2¹¹² because the exponents count from 127 instead of 15; subnormals come
+    /// right by themselves. Infinity and NaN need the exponent of f32. Without branches, so that loops vectorize.
     #[inline(always)]
     fn load(self) -> f32 {
-        self.to_f32()
+        let bits = u32::from(self.to_bits());
+        let magnitude = (bits & 0x7FFF) << 13;
+        let scaled = (f32::from_bits(magnitude) * f32::from_bits(0x7780_0000)).to_bits();
+        let value = if magnitude >= 0x0F80_0000 { magnitude | 0x7F80_0000 } else { scaled };
+        f32::from_bits(value | (bits & 0x8000) << 16)
     }
+    /// Round to nearest even as for bf16. Below the normal numbers, adding ½, whose last place is the step of the
+    /// subnormals, does the rounding.
     #[inline(always)]
     fn store(value: f32) -> f16 {
-        f16::from_f32(value)
+        let bits = value.to_bits();
+        let magnitude = bits & 0x7FFF_FFFF;
+        let normal = magnitude.wrapping_add(0xFFF + ((magnitude >> 13) & 1)).wrapping_sub(112 << 23) >> 13;
+        let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+        let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
+        let bounded = if magnitude >= 0x477F_F000 { 0x7C00 } else { finite };
+        let rounded = if magnitude > 0x7F80_0000 { 0x7E00 } else { bounded };
+        f16::from_bits((rounded | (bits >> 16 & 0x8000)) as u16)
     }
 }
 
@@ -255,6 +401,36 @@ macro_rules! with_element {
     };
 }
 
+/// Runs `$body` with `$T` bound to the type of an integer dtype.
+#[macro_export]
+macro_rules! with_int {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            elm_core::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            elm_core::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            elm_core::DType::U32 => {
+                type $T = u32;
+                $body
+            }
+            elm_core::DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            elm_core::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            other => unreachable!("signatures admit no {other} here"),
+        }
+    };
+}
+
 /// Runs `$body` with `$T` bound to an unsigned integer of the dtype's width, for kernels that only move elements.
 #[macro_export]
 macro_rules! with_width {
@@ -292,5 +468,57 @@ mod tests {
             let theirs = bf16::from_f32(value);
             assert!(ours.to_bits() == theirs.to_bits() || (value.is_nan() && ours.is_nan()), "{bits:#x}");
         }
+    }
+
+    #[test]
+    fn f16_is_that_of_ieee_754() {
+        for bits in 0..=u16::MAX {
+            let (ours, theirs) = (f16::from_bits(bits).load(), f16::from_bits(bits).to_f32());
+            assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{bits:#x}");
+        }
+        for bits in
+            (0..u32::MAX).step_by(4_093).chain(0x387F_0000..0x3880_1000).chain(0x477F_E000..0x4780_1000)
+        {
+            let value = f32::from_bits(bits);
+            let (ours, theirs) = (<f16 as Float>::store(value), f16::from_f32(value));
+            assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{bits:#x}");
+        }
+    }
+
+    /// 1 + 2⁻⁸ lies halfway between two numbers of bf16; a bit far below decides.
+    #[test]
+    fn half_precision_rounds_once() {
+        let tie = 1.0 + 2f64.powi(-8);
+        assert_eq!(<bf16 as Element>::from_f64(tie).to_f32(), 1.0);
+        assert_eq!(<bf16 as Element>::from_f64(tie + 2f64.powi(-50)).to_f32(), 1.007_812_5);
+        let tie = 1.0 + 2f64.powi(-11);
+        assert_eq!(<f16 as Element>::from_f64(tie - 2f64.powi(-50)).to_f32(), 1.0);
+        assert_eq!(<f16 as Element>::from_f64(tie + 2f64.powi(-50)).to_f32(), 1.000_976_6);
+        let tie = (1i64 << 62) + (1 << 54);
+        assert_eq!(<bf16 as Element>::from_i64(tie).to_f64(), 2f64.powi(62));
+        assert_eq!(<bf16 as Element>::from_i64(tie + 1).to_f64(), 2f64.powi(62) + 2f64.powi(55));
+        assert_eq!(<bf16 as Element>::from_i64(-tie - 1).to_f64(), -(2f64.powi(62)) - 2f64.powi(55));
+        assert_eq!(<bf16 as Element>::from_f64(1e300).to_f32(), f32::INFINITY);
+        assert_eq!(<f16 as Element>::from_f64(-1e300).to_f32(), f32::NEG_INFINITY);
+        assert!(
+            <bf16 as Element>::from_f64(f64::NAN).is_nan() && <f16 as Element>::from_f64(f64::NAN).is_nan()
+        );
+    }
+
+    #[test]
+    fn integers_wrap_and_never_panic() {
+        assert_eq!(i64::MAX.plus(1), i64::MIN);
+        assert_eq!(i64::MIN.opposite(), i64::MIN);
+        assert_eq!(i64::MIN.magnitude(), i64::MIN);
+        assert_eq!([i8::MIN.floor_divide(-1), i8::MIN.floor_remainder(-1)], [i8::MIN, 0]);
+        assert_eq!([7i32.floor_divide(0), 7i32.floor_remainder(0)], [0, 0]);
+        assert_eq!([(-7i64).floor_divide(2), (-7i64).floor_remainder(2)], [-4, 1]);
+        assert_eq!([7i64.floor_divide(-2), 7i64.floor_remainder(-2)], [-4, -1]);
+        assert_eq!([7u8.floor_divide(2), 7u8.floor_remainder(2), 250u8.sign(), 0u8.sign()], [3, 1, 1, 0]);
+        assert_eq!([(1i64 << 53).plus(1), i64::MAX.times(3)], [(1 << 53) + 1, i64::MAX.wrapping_mul(3)]);
+        assert_eq!([3i64.power(39), 2i64.power(64), (-1i64).power(-3)], [4_052_555_153_018_976_267, 0, -1]);
+        assert_eq!([(-1i64).power(-4), 2i64.power(-1), 0i64.power(-1), 0i64.power(0)], [1, 0, 0, 1]);
+        assert_eq!([255u8.power(2), 255u8.sign()], [1, 1]);
+        assert_eq!([(-5i8).sign(), 5i8.sign(), i8::MIN.sign()], [-1, 1, -1]);
     }
 }

@@ -22,22 +22,27 @@ pub fn load<'a>(
     let (source, target) = (ptr::<i32>(indices), Ptr::of(out));
     let first_bad = AtomicUsize::new(usize::MAX);
     let [down, step] = walk.steps;
+    let size = u32::try_from(size).expect("the shape rule wants an axis that an i32 can index");
+    // In u32, a negative index below the start wraps around to a number past the end.
+    let wrap = |index: i32| (index as u32).wrapping_add(if index < 0 { size } else { 0 });
     walk.run(pool, |[at, from], len| {
+        let mut all_inside = true;
         for i in 0..len as isize {
             // SAFETY: the walk stays inside the indices and visits each element of `out` once.
-            let index = i64::from(unsafe { source.read(from + i * step) });
-            let wrapped = if index < 0 { index + size as i64 } else { index };
-            if (0..size as i64).contains(&wrapped) {
-                // SAFETY: as above.
-                unsafe { target.write(at + i * down, wrapped as u32) };
-            } else {
-                first_bad.fetch_min((at + i * down) as usize, Relaxed);
-            }
+            let id = unsafe { wrap(source.read(from + i * step)) };
+            all_inside &= id < size;
+            // SAFETY: as above.
+            unsafe { target.write(at + i * down, id) };
+        }
+        if !all_inside {
+            // SAFETY: as above; this task wrote these elements.
+            let bad = (0..len as isize).find(|i| unsafe { target.read(at + i * down) } >= size);
+            first_bad.fetch_min((at + bad.unwrap_or(0) * down) as usize, Relaxed);
         }
     });
     match first_bad.into_inner() {
         usize::MAX => Ok(out),
-        flat => Err(out_of_range(indices, flat, size)),
+        flat => Err(out_of_range(indices, flat, size as usize)),
     }
 }
 

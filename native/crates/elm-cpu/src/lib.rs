@@ -5,10 +5,14 @@
 mod angles;
 mod copy;
 mod element;
+mod elementary;
 mod flash;
+mod fold;
 mod ids;
 mod inverse_normal;
+mod lines;
 mod lists;
+mod map;
 mod math;
 mod nd;
 mod picked;

@@ -16,6 +16,8 @@ pub struct Picked<'a> {
     ids: &'a [u32],
     /// One entry for each slice: the axes before the indexed one, then those of the indices.
     slices: Axes<2>,
+    /// How many of these come before the indexed one.
+    before: usize,
     /// Distance of neighbours on the indexed axis.
     step: isize,
     /// The axes of one slice.
@@ -48,7 +50,7 @@ impl<'a> Picked<'a> {
             offset: 0,
         };
         let slice = Walk::new([&tail(from, axis + 1), &tail(to, axis + index_rank)]);
-        Picked { pool, picked, listed, ids, slices, step: from.strides[axis], slice }
+        Picked { pool, picked, listed, ids, slices, before: axis, step: from.strides[axis], slice }
     }
 
     /// Writes `listed` from `picked`.
@@ -76,6 +78,13 @@ impl<'a> Picked<'a> {
     /// Whether slices are written side by side, so that [`Picked::scatter`] must know which one stays.
     pub fn needs_last(listed: &View) -> bool {
         listed.elements() > GRAIN
+    }
+
+    /// The distance of neighbours in `listed` along all axes of the indices, if there is one.
+    fn straight(&self) -> Option<isize> {
+        let axes = &self.slices[self.before..];
+        let is_straight = axes.windows(2).all(|pair| pair[0].1[1] == pair[1].1[1] * pair[1].0 as isize);
+        is_straight.then(|| axes.last().map_or(0, |(_, steps)| steps[1]))
     }
 
     /// Slices of about `GRAIN` elements a task; a call of no more than that is one task and goes in order.
@@ -112,12 +121,32 @@ impl<'a> Picked<'a> {
             });
             return;
         }
+        if let (1, 16.., Some(along)) = (len, ids.len(), self.straight()) {
+            let piece = ids.len().min(GRAIN);
+            let (pieces, before) = (ids.len().div_ceil(piece), &slices[..self.before]);
+            self.pool.run_ranges(count / ids.len() * pieces, GRAIN / piece, |tasks| {
+                for task in tasks {
+                    let positions = task % pieces * piece..(task % pieces * piece + piece).min(ids.len());
+                    for_rows(before, task / pieces..task / pieces + 1, |[a, b]| {
+                        for position in positions.clone().filter(|&position| wanted(position)) {
+                            move_row([a + ids[position] as isize * step, b + position as isize * along], 1);
+                        }
+                    });
+                }
+            });
+            return;
+        }
+        let is_run = slice.rows() == 1;
         self.pool.run_ranges(count, GRAIN / len, |range| {
             let mut position = range.start % ids.len();
             for_rows(slices, range, |at| {
                 let [a, b] = start(at, position);
                 if wanted(position) {
-                    slice.each(|[i, j], len| move_row([a + i, b + j], len));
+                    if is_run {
+                        move_row([a, b], len);
+                    } else {
+                        slice.each(|[i, j], len| move_row([a + i, b + j], len));
+                    }
                 }
                 position += 1;
                 if position == ids.len() {

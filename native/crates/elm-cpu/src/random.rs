@@ -24,13 +24,11 @@ pub fn for_groups(pool: &Pool, attrs: &Attrs, len: usize, body: impl Fn(usize, &
     });
 }
 
-/// The words of `LANES` blocks from `counter` on.
+/// The words of `LANES` blocks from `counter` on, in the order of the elements.
+#[inline]
 fn blocks(seed: u64, counter: u64) -> [u32; GROUP] {
-    let mut words = [0; GROUP];
-    for (lane, words) in words.chunks_exact_mut(4).enumerate() {
-        words.copy_from_slice(&philox::block(seed, counter.wrapping_add(lane as u64)));
-    }
-    words
+    let words = philox::blocks::<LANES>(seed, counter);
+    std::array::from_fn(|i| words[i % 4][i / 4])
 }
 
 /// The words of elements `start`, `start + 1`, ….
@@ -45,13 +43,19 @@ pub fn threshold(p: f64) -> u32 {
     (p * 16_777_216.0).ceil() as u32
 }
 
-/// Two normal deviates from two words, by Box and Muller.
-#[inline(always)]
-pub fn normal_pair(first: u32, second: u32) -> [f32; 2] {
-    let u = ((first >> 8) + 1) as f32 * (1.0 / 16_777_216.0);
-    let radius = (-2.0 * ln(u)).sqrt();
-    let [sin, cos] = sin_cos_turns(philox::unit(second));
-    [radius * cos, radius * sin]
+/// Normal deviates by Box and Muller, two from two words. Step by step over all pairs, so that the loops vectorize.
+#[inline]
+pub fn normals(words: &[u32; GROUP]) -> [f32; GROUP] {
+    const PAIRS: usize = GROUP / 2;
+    let u: [f32; PAIRS] = std::array::from_fn(|i| ((words[2 * i] >> 8) + 1) as i32 as f32);
+    let turns: [f32; PAIRS] = std::array::from_fn(|i| (words[2 * i + 1] >> 8) as i32 as f32);
+    let (mut sines, mut cosines) = ([0.0; PAIRS], [0.0; PAIRS]);
+    for i in 0..PAIRS {
+        let radius = (-2.0 * ln(u[i] * (1.0 / 16_777_216.0))).sqrt();
+        let [sin, cos] = sin_cos_turns(turns[i] * (1.0 / 16_777_216.0));
+        (sines[i], cosines[i]) = (radius * sin, radius * cos);
+    }
+    std::array::from_fn(|i| if i % 2 == 0 { cosines[i / 2] } else { sines[i / 2] })
 }
 
 /// `ln x` for normal positive `x`, within 2 units in the last place.

@@ -345,3 +345,45 @@ unsafe fn steps<V: Vector, B: Load<V>, const I: usize, const S: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise<T: Float>(len: usize, seed: usize) -> Vec<T> {
+        (0..len).map(|i| T::from_f64(((i * 7919 + seed * 104_729) % 2003) as f64 / 1001.5 - 1.0)).collect()
+    }
+
+    fn same_at_every_width<B: Skinny<Acc = f32> + Load<Base>>() {
+        for [m, n, k] in [[1, 9, 393], [3, 70, 64], [16, 67, 5], [5, 1, 31], [2, 3, 0]] {
+            let (left, right) = (noise::<f32>(m * k, 1), noise::<B>(n * k, 2));
+            let a = RowsOf { start: left.as_ptr(), stride: k as isize };
+            for lies in [Lies::Transposed, Lies::RowMajor] {
+                let stride = if lies == Lies::Transposed { k } else { n };
+                let b = RowsOf { start: right.as_ptr(), stride: stride as isize };
+                let (mut chosen, mut base) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                // SAFETY: the buffers have these sizes; `Base` runs everywhere.
+                unsafe {
+                    B::multiply(lies, [m, n, k], a, b, Out { start: chosen.as_mut_ptr(), stride: n });
+                    let out = Out { start: base.as_mut_ptr(), stride: n };
+                    match lies {
+                        Lies::Transposed => {
+                            dots::<Base, B, { LANES / Base::LANES }, false>([m, n, k], a, b, out);
+                        }
+                        Lies::RowMajor => scaled_rows::<Base, B>([m, n, k], a, b, out),
+                    }
+                }
+                let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&chosen), bits(&base), "{m}×{n}×{k}");
+            }
+        }
+    }
+
+    /// A machine with wider vectors than another computes the same bits.
+    #[test]
+    fn the_width_of_vectors_does_not_show() {
+        same_at_every_width::<f32>();
+        same_at_every_width::<bf16>();
+        same_at_every_width::<f16>();
+    }
+}

@@ -125,7 +125,7 @@ fn log_sum_exp<T: Float>(row: &[T]) -> T::Acc {
     let top = largest(row);
     if !top.is_finite() {
         let is_nan = |x: &T| x.load().partial_cmp(&x.load()).is_none();
-        return if row.iter().any(is_nan) { T::Acc::INFINITY - T::Acc::INFINITY } else { top };
+        return if row.iter().any(is_nan) { T::Acc::real(f64::NAN) } else { top };
     }
     let mut sums = [T::Acc::ZERO; LANES];
     let chunks = row.chunks_exact(LANES);

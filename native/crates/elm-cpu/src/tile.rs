@@ -18,10 +18,10 @@ pub struct Matrix<T> {
 }
 
 impl<T: Copy> Matrix<T> {
-    pub fn from_row(self, row: usize) -> Matrix<T> {
+    pub fn at_row(self, row: usize) -> Matrix<T> {
         Matrix { start: self.start.moved(row as isize * self.rows), ..self }
     }
-    pub fn from_column(self, column: usize) -> Matrix<T> {
+    pub fn at_column(self, column: usize) -> Matrix<T> {
         Matrix { start: self.start.moved(column as isize * self.columns), ..self }
     }
     pub fn transposed(self) -> Matrix<T> {
@@ -61,7 +61,7 @@ impl Tiles {
         loop {
             let tiles = Tiles { rows: even(m, down), columns: even(n, across) };
             let tasks = batch * tiles.down(m) * tiles.across(n);
-            let enough = tasks >= TASKS && (tasks % 2 == 0 || tasks > 4 * TASKS);
+            let enough = tasks >= TASKS && (tasks.is_multiple_of(2) || tasks > 4 * TASKS);
             if enough || tiles.rows * tiles.columns * k < 2 * SMALLEST_WORK {
                 return tiles;
             }
@@ -134,9 +134,9 @@ pub unsafe fn one_of<A, B, Y>(
     let across = tiles.across(n);
     let (row, column) = (task / across * tiles.rows, task % across * tiles.columns);
     let size = [tiles.rows.min(m - row), tiles.columns.min(n - column), k];
-    let (left, right) = (left.from_row(row), right.from_column(column));
+    let (left, right) = (left.at_row(row), right.at_column(column));
     // SAFETY: the tile lies inside the matrices.
-    unsafe { tile(size, left, right, out.from_row(row).from_column(column), add) };
+    unsafe { tile(size, left, right, out.at_row(row).at_column(column), add) };
 }
 
 /// Steps of `k` that are widened at once.
@@ -182,7 +182,7 @@ where
         unsafe {
             loop {
                 let depth = depth.min(k - at);
-                let (left, right) = (left.from_column(at), right.from_row(at));
+                let (left, right) = (left.at_column(at), right.at_row(at));
                 let left = if wide(A::DTYPE) { left.cast() } else { widened([m, depth], left, for_left) };
                 let right = if wide(B::DTYPE) { right.cast() } else { widened([depth, n], right, for_right) };
                 gemm([m, n, depth], left, right, target, add || at > 0);
@@ -194,7 +194,7 @@ where
             if rounds {
                 for row in 0..m {
                     let line = &for_out[row * n..(row + 1) * n];
-                    Y::narrow(line, out.from_row(row).start.slice_mut(0, n));
+                    Y::narrow(line, out.at_row(row).start.slice_mut(0, n));
                 }
             }
         }
@@ -223,7 +223,7 @@ unsafe fn widened<T: Slices>([m, n]: [usize; 2], from: Matrix<T>, to: &mut [T::A
         return unsafe { widened([n, m], from.transposed(), to) }.transposed();
     }
     for (row, line) in to[..m * n].chunks_exact_mut(n.max(1)).enumerate() {
-        let from = from.from_row(row);
+        let from = from.at_row(row);
         // SAFETY: the row lies inside the matrix.
         unsafe {
             if from.columns == 1 {
@@ -293,7 +293,7 @@ mod tests {
         for [m, n, k] in shapes {
             let tiles = Tiles::of([m, n, k], 1);
             let tasks = tiles.down(m) * tiles.across(n);
-            assert!(tasks >= TASKS && tasks % 2 == 0, "{m}×{n}×{k}: {tasks} tasks of {tiles:?}");
+            assert!(tasks >= TASKS && tasks.is_multiple_of(2), "{m}×{n}×{k}: {tasks} tasks of {tiles:?}");
         }
     }
 

@@ -35,7 +35,8 @@ pub const RESULT_IMPORTS: &str =
     "import type { CommonDType, DTypeOf, FloatDType, SumDType } from \"../result-dtype.js\";";
 
 fn imports(lines: &[&str]) -> String {
-    let tail = "import type { Shape, Tensor } from \"../tensor.js\";\nimport * as table from \"./table.js\";\n";
+    let tail =
+        "import type { Shape, Tensor } from \"../tensor.js\";\nimport * as table from \"./table.js\";\n";
     lines.join("\n") + "\n" + tail
 }
 

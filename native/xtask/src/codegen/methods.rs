@@ -32,14 +32,8 @@ pub fn print() -> String {
             .collect();
         let first = op.doc.split("\n\n").next().unwrap_or_default();
         let _ = write!(out, "{}", tsdoc(first, "  "));
-        let _ = writeln!(
-            out,
-            "  {}{}({}): {};",
-            camel(op.name),
-            typed.generics,
-            params.join(", "),
-            typed.result
-        );
+        let _ =
+            writeln!(out, "  {}{}({}): {};", camel(op.name), typed.generics, params.join(", "), typed.result);
     }
     out += "}\n\n/** The functions behind the methods. */\nexport const OP_METHODS = {\n";
     for op in ops() {

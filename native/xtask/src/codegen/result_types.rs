@@ -43,9 +43,16 @@ pub fn typed(op: &'static OpDef, method: bool) -> Typed {
     let promoted = op.promotion != Promotion::None;
     let depends = rules.iter().any(|rule| matches!(rule, Rule::Same | Rule::Summed));
     if !depends || values.is_empty() || (promoted && values.len() > 2) {
-        let open: Vec<Rule> =
-            rules.iter().map(|rule| if matches!(rule, Rule::Fixed(_)) { *rule } else { Rule::Open }).collect();
-        return Typed { generics: String::new(), this: None, inputs: Vec::new(), result: result(op, &open, "") };
+        let open: Vec<Rule> = rules
+            .iter()
+            .map(|rule| if matches!(rule, Rule::Fixed(_)) { *rule } else { Rule::Open })
+            .collect();
+        return Typed {
+            generics: String::new(),
+            this: None,
+            inputs: Vec::new(),
+            result: result(op, &open, ""),
+        };
     }
     let on_this = method && op.inputs[0].name == values[0].name;
     let list = values[0].arity == Arity::List;

@@ -41,8 +41,9 @@ fn take(call: &KernelCall) -> Result<(), KernelError> {
         walk.run(call.pool(), |[at, from], len| {
             for i in 0..len as isize {
                 let at = at + i * down;
+                let id = ids[at as usize] as isize;
                 // SAFETY: ids were checked and number as y is; the walk visits each element of y once.
-                unsafe { out.write(at, x.read(from + i * across + ids[at as usize] as isize * step)) };
+                unsafe { out.write(at, x.read(from + i * across + id * step)) };
             }
         });
     });
@@ -126,7 +127,8 @@ fn update<A: Copy + Send, U: Copy + Send>(
             target.write(to, f(target.read(to), new));
         }
     };
-    walk.run_by(call.pool(), GRAIN / count.max(1), |at, len| {
+    // At least a cache line of neighbours, or tasks would share the lines that they read.
+    walk.run_by(call.pool(), (GRAIN / count.max(1)).max(16), |at, len| {
         // Either order keeps that along the axis; the one with the shorter steps inside is quicker.
         if by_step.unsigned_abs() <= steps[1].unsigned_abs() {
             (0..len as isize).for_each(|i| (0..count as isize).for_each(|k| apply(at, i, k)));

@@ -5,12 +5,20 @@ pub(super) mod accumulate;
 pub(super) mod adamw;
 #[path = "along_axis.rs"]
 pub(super) mod along_axis;
+#[path = "arg_reduce.rs"]
+pub(super) mod arg_reduce;
 #[path = "assign.rs"]
 pub(super) mod assign;
 #[path = "attention.rs"]
 pub(super) mod attention;
 #[path = "attention_backward.rs"]
 pub(super) mod attention_backward;
+#[path = "binary.rs"]
+pub(super) mod binary;
+#[path = "cast.rs"]
+pub(super) mod cast;
+#[path = "compare.rs"]
+pub(super) mod compare;
 #[path = "concat.rs"]
 pub(super) mod concat;
 #[path = "contiguous.rs"]
@@ -19,10 +27,10 @@ pub(super) mod contiguous;
 pub(super) mod creation;
 #[path = "cross_entropy.rs"]
 pub(super) mod cross_entropy;
+#[path = "cumsum.rs"]
+pub(super) mod cumsum;
 #[path = "dropout.rs"]
 pub(super) mod dropout;
-#[path = "elementwise.rs"]
-pub(super) mod elementwise;
 #[path = "embedding.rs"]
 pub(super) mod embedding;
 #[path = "global_norm.rs"]
@@ -31,6 +39,8 @@ pub(super) mod global_norm;
 pub(super) mod layer_norm;
 #[path = "linear_cross_entropy.rs"]
 pub(super) mod linear_cross_entropy;
+#[path = "logical.rs"]
+pub(super) mod logical;
 #[path = "matmul.rs"]
 pub(super) mod matmul;
 #[path = "multinomial.rs"]
@@ -41,16 +51,28 @@ pub(super) mod pad;
 pub(super) mod qk_norm_rope;
 #[path = "random.rs"]
 pub(super) mod random;
+#[path = "reduce.rs"]
+pub(super) mod reduce;
 #[path = "rms_norm.rs"]
 pub(super) mod rms_norm;
 #[path = "rope.rs"]
 pub(super) mod rope;
+#[path = "select.rs"]
+pub(super) mod select;
 #[path = "sgd.rs"]
 pub(super) mod sgd;
+#[path = "softmax.rs"]
+pub(super) mod softmax;
+#[path = "sort.rs"]
+pub(super) mod sort;
 #[path = "swiglu.rs"]
 pub(super) mod swiglu;
 #[path = "take.rs"]
 pub(super) mod take;
+#[path = "triangle.rs"]
+pub(super) mod triangle;
+#[path = "unary.rs"]
+pub(super) mod unary;
 
 /// The kernels of every file in this folder.
 #[rustfmt::skip]
@@ -58,27 +80,38 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     accumulate::KERNELS,
     adamw::KERNELS,
     along_axis::KERNELS,
+    arg_reduce::KERNELS,
     assign::KERNELS,
     attention::KERNELS,
     attention_backward::KERNELS,
+    binary::KERNELS,
+    cast::KERNELS,
+    compare::KERNELS,
     concat::KERNELS,
     contiguous::KERNELS,
     creation::KERNELS,
     cross_entropy::KERNELS,
+    cumsum::KERNELS,
     dropout::KERNELS,
-    elementwise::KERNELS,
     embedding::KERNELS,
     global_norm::KERNELS,
     layer_norm::KERNELS,
     linear_cross_entropy::KERNELS,
+    logical::KERNELS,
     matmul::KERNELS,
     multinomial::KERNELS,
     pad::KERNELS,
     qk_norm_rope::KERNELS,
     random::KERNELS,
+    reduce::KERNELS,
     rms_norm::KERNELS,
     rope::KERNELS,
+    select::KERNELS,
     sgd::KERNELS,
+    softmax::KERNELS,
+    sort::KERNELS,
     swiglu::KERNELS,
     take::KERNELS,
+    triangle::KERNELS,
+    unary::KERNELS,
 ];

@@ -77,7 +77,7 @@ where
     for start in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - start);
         let part = Matrix::<T::Acc> { start: Ptr::of(logits), rows: classes as isize, columns: 1 };
-        let hidden = hidden.from_row(start);
+        let hidden = hidden.at_row(start);
         // SAFETY: the chunk lies inside `hidden` and `logits`.
         unsafe {
             tile::multiply(call.pool(), [count, classes, dim], hidden, weight.transposed(), part, false);
@@ -101,7 +101,7 @@ where
         // SAFETY: the chunk lies inside all matrices, and the products of one call run one after the other.
         unsafe {
             if let Some(out) = dhidden {
-                tile::multiply(call.pool(), [count, dim, classes], part, weight, out.from_row(start), false);
+                tile::multiply(call.pool(), [count, dim, classes], part, weight, out.at_row(start), false);
             }
             if let Some(out) = dweight {
                 tile::multiply(call.pool(), [classes, dim, count], part.transposed(), hidden, out, start > 0);

@@ -2,7 +2,7 @@ use elm_core::{Kernel, KernelCall, KernelError};
 
 use crate::element::{Bool, Float, Real};
 use crate::inverse_normal::Truncated;
-use crate::random::{GROUP, for_groups, normal_pair, threshold, words_from};
+use crate::random::{GROUP, for_groups, normals, threshold, words_from};
 use crate::view::{CallExt, Rows, slice_mut};
 use crate::{Element, with_float};
 
@@ -65,13 +65,7 @@ fn normal(call: &KernelCall) -> Result<(), KernelError> {
         type A = <T as Float>::Acc;
         let (mean, std) = (A::real(mean), A::real(std));
         fill(call, |words| {
-            let mut out = [T::from_f64(0.0); GROUP];
-            for (out, words) in out.chunks_exact_mut(2).zip(words.chunks_exact(2)) {
-                let pair = normal_pair(words[0], words[1]);
-                out[0] = T::store(std.mul_add(A::from_f64(f64::from(pair[0])), mean));
-                out[1] = T::store(std.mul_add(A::from_f64(f64::from(pair[1])), mean));
-            }
-            out
+            normals(words).map(|z| T::store(std.mul_add(A::from_f64(f64::from(z)), mean)))
         });
     });
     Ok(())
@@ -81,7 +75,7 @@ fn truncated_normal(call: &KernelCall) -> Result<(), KernelError> {
     let [mean, std, low, high] = ["mean", "std", "low", "high"].map(|name| call.attrs.f64(name));
     let truncated = Truncated::new(low, high);
     with_float!(call.output(0).dtype, T => {
-        fill(call, |words| words.map(|word| T::from_f64(std.mul_add(truncated.value(word), mean))));
+        fill(call, |words| truncated.values(words).map(|z| T::from_f64(std.mul_add(z, mean))));
     });
     Ok(())
 }

@@ -53,19 +53,11 @@ const TESTS: OpDef = OpDef {
     samples: || {
         let fills = [Fill::Bool, Fill::Constant(0.0), Fill::Constant(1.0)];
         let mut all: Vec<Sample> = fills.into_iter().flat_map(samples).collect();
-        // One of forty decides.
-        let mut one = [0.0; 40];
-        one[37] = 1.0;
-        all.push(
-            sample(&[&[6, 17]])
-                .fill(0, Fill::Values(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
-                .ints("axis", &[1]),
-        );
-        all.push(
-            sample(&[&[6, 17]])
-                .fill(0, Fill::Values(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]))
-                .ints("axis", &[0]),
-        );
+        // A single element decides.
+        const ONE: &[f64] = &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        const BUT_ONE: &[f64] = &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+        all.push(sample(&[&[6, 17]]).fill(0, Fill::Values(ONE)).ints("axis", &[1]));
+        all.push(sample(&[&[6, 17]]).fill(0, Fill::Values(BUT_ONE)).ints("axis", &[0]));
         all.push(
             sample(&[&[4, 3]]).fill(0, Fill::Values(&[f64::NAN, -0.0, 0.0])).dtypes(FLOAT).ints("axis", &[0]),
         );

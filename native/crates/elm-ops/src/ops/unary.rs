@@ -170,6 +170,7 @@ static GELU: OpDef = OpDef {
         samples(Fill::Uniform(-6.0, 6.0)).into_iter().chain(tanh).collect()
     },
     oracle: gelu,
+    tolerance: 8.0,
     ..FLOATS
 };
 

@@ -1,0 +1,115 @@
+//! Elementwise loops over one, two or three operands of any layouts.
+
+use elm_core::{KernelCall, View};
+
+use crate::element::Element;
+use crate::nd::Walk;
+use crate::view::{CallExt, ptr};
+
+/// `from` repeated to the shape of `to`, which the shape rule has checked.
+pub fn broadcast(from: &View, to: &View) -> View {
+    let layout = from.layout.broadcast_to(to.shape()).expect("the shape rule has checked it");
+    View { layout, ..from.clone() }
+}
+
+/// Writes `f(x)` elementwise to output 0. Unit steps get a loop of their own, which vectorizes.
+pub fn map1<A: Element, Y: Element>(call: &KernelCall, f: impl Fn(A) -> Y + Sync) {
+    let (x, y) = (call.input(0), call.output(0));
+    let walk = Walk::new([&y.layout, &x.layout]);
+    let (out, a) = (ptr::<Y>(y), ptr::<A>(x));
+    let steps = walk.steps;
+    walk.run(call.pool(), |[y, i], len| {
+        // SAFETY: the walk stays inside the views; output elements are visited once.
+        unsafe {
+            if steps == [1, 1] {
+                let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
+                out.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a));
+            } else {
+                for n in 0..len as isize {
+                    out.write(y + n * steps[0], f(a.read(i + n * steps[1])));
+                }
+            }
+        }
+    });
+}
+
+/// Writes `f(a, b)` over the broadcast shape to output 0.
+pub fn map2<A: Element, B: Element, Y: Element>(call: &KernelCall, f: impl Fn(A, B) -> Y + Sync) {
+    let y = call.output(0);
+    let (left, right) = (broadcast(call.input(0), y), broadcast(call.input(1), y));
+    let walk = Walk::new([&y.layout, &left.layout, &right.layout]);
+    let (out, a, b) = (ptr::<Y>(y), ptr::<A>(&left), ptr::<B>(&right));
+    let steps = walk.steps;
+    walk.run(call.pool(), |[y, i, j], len| {
+        // SAFETY: the walk stays inside the views; output elements are visited once.
+        unsafe {
+            match steps {
+                [1, 1, 1] => {
+                    let out = out.moved(y).slice_mut(0, len);
+                    let (a, b) = (a.moved(i).slice(0, len), b.moved(j).slice(0, len));
+                    out.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = f(a, b));
+                }
+                [1, 1, 0] => {
+                    let b = b.read(j);
+                    let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
+                    out.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a, b));
+                }
+                [1, 0, 1] => {
+                    let a = a.read(i);
+                    let (out, b) = (out.moved(y).slice_mut(0, len), b.moved(j).slice(0, len));
+                    out.iter_mut().zip(b).for_each(|(y, &b)| *y = f(a, b));
+                }
+                [dy, da, db] => {
+                    for n in 0..len as isize {
+                        out.write(y + n * dy, f(a.read(i + n * da), b.read(j + n * db)));
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Writes `f(a, b, c)` over the broadcast shape to output 0. Single values stand still in the fast loops too.
+pub fn map3<A: Copy + Send, B: Copy + Send, C: Copy + Send, Y: Copy + Send>(
+    call: &KernelCall,
+    f: impl Fn(A, B, C) -> Y + Sync,
+) {
+    let y = call.output(0);
+    let inputs: [View; 3] = std::array::from_fn(|i| broadcast(call.input(i), y));
+    let walk = Walk::new([&y.layout, &inputs[0].layout, &inputs[1].layout, &inputs[2].layout]);
+    let (out, a, b, c) = (ptr::<Y>(y), ptr::<A>(&inputs[0]), ptr::<B>(&inputs[1]), ptr::<C>(&inputs[2]));
+    let steps = walk.steps;
+    walk.run(call.pool(), |[y, i, j, k], len| {
+        // SAFETY: the walk stays inside the views; output elements are visited once.
+        unsafe {
+            if steps[0] == 1 && steps[1] == 1 && steps[2..].iter().all(|step| (0..=1).contains(step)) {
+                let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
+                let pairs = out.iter_mut().zip(a);
+                match (steps[2], steps[3]) {
+                    (1, 1) => {
+                        let (b, c) = (b.moved(j).slice(0, len), c.moved(k).slice(0, len));
+                        pairs.zip(b).zip(c).for_each(|(((y, &a), &b), &c)| *y = f(a, b, c));
+                    }
+                    (1, _) => {
+                        let (b, c) = (b.moved(j).slice(0, len), c.read(k));
+                        pairs.zip(b).for_each(|((y, &a), &b)| *y = f(a, b, c));
+                    }
+                    (_, 1) => {
+                        let (b, c) = (b.read(j), c.moved(k).slice(0, len));
+                        pairs.zip(c).for_each(|((y, &a), &c)| *y = f(a, b, c));
+                    }
+                    _ => {
+                        let (b, c) = (b.read(j), c.read(k));
+                        pairs.for_each(|(y, &a)| *y = f(a, b, c));
+                    }
+                }
+            } else {
+                let [dy, da, db, dc] = steps;
+                for n in 0..len as isize {
+                    let value = f(a.read(i + n * da), b.read(j + n * db), c.read(k + n * dc));
+                    out.write(y + n * dy, value);
+                }
+            }
+        }
+    });
+}
