@@ -1,5 +1,5 @@
 //! Progress of long work: a bar on a terminal, a line now and then elsewhere, JSON for a program.
-import { Format, SingleBar } from "cli-progress";
+import cliProgress from "cli-progress";
 import { duration, whole } from "./format.js";
 import type { Output } from "./output.js";
 
@@ -32,7 +32,7 @@ export function showProgress(output: Output, title: string, unit = ""): Progress
 }
 
 function barView(output: Output, title: string): ProgressView {
-  const bar = new SingleBar({
+  const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     hideCursor: true,
     clearOnComplete: true,
@@ -42,7 +42,7 @@ function barView(output: Output, title: string): ProgressView {
     emptyOnZero: true,
     stopOnComplete: false,
     format: (options, params, payload: { detail?: string; eta?: string }) => {
-      const drawn = (Format.BarFormat as (progress: number, options: object) => string)(params.progress, options);
+      const drawn = (cliProgress.Format.BarFormat as (progress: number, options: object) => string)(params.progress, options);
       const percent = `${Math.floor(params.progress * 100)}%`.padStart(4);
       const line = [`${title} ${drawn}${percent}`, payload.eta, payload.detail].filter(Boolean).join("  ");
       return line.slice(0, (process.stderr.columns ?? 80) - 1);

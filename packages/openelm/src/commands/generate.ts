@@ -4,7 +4,7 @@ import pc from "picocolors";
 import { interruptible } from "../cli/interrupt.js";
 import { examples, integer, number, repeated } from "../cli/options.js";
 import { Output } from "../cli/output.js";
-import { loadForGeneration } from "../model-folder.js";
+import { loadModel } from "../run/model-folder.js";
 
 interface GenerateCommandOptions {
   readonly model: string;
@@ -53,10 +53,10 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   const { model: folder, prompt, json, dtype, stop, ...sampling } = options;
   const output = new Output({ json });
   const { generate } = await import("@openelm/models");
-  const { model, tokenizer, ...ids } = await loadForGeneration(folder, dtype === undefined ? {} : { dtype });
+  const { model, tokenizer } = await loadModel(folder, dtype === undefined ? {} : { dtype });
   const text = prompt === "-" ? await readInput() : prompt;
   await interruptible(async (signal) => {
-    const generation = generate(model, text, { ...sampling, ...ids, tokenizer, signal, ...(stop ? { stop } : {}) });
+    const generation = generate(model, text, { ...sampling, tokenizer, signal, ...(stop ? { stop } : {}) });
     const since = performance.now();
     output.write(pc.dim(text));
     let [made, whole] = [0, ""];
