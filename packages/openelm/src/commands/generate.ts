@@ -4,7 +4,6 @@ import pc from "picocolors";
 import { interruptible } from "../cli/interrupt.js";
 import { examples, integer, number, repeated } from "../cli/options.js";
 import { Output } from "../cli/output.js";
-import { loadModel } from "../run/model-folder.js";
 
 interface GenerateCommandOptions {
   readonly model: string;
@@ -53,6 +52,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   const { model: folder, prompt, json, dtype, stop, ...sampling } = options;
   const output = new Output({ json });
   const { generate } = await import("@openelm/models");
+  const { loadModel } = await import("../run/model-folder.js");
   const { model, tokenizer } = await loadModel(folder, dtype === undefined ? {} : { dtype });
   const text = prompt === "-" ? await readInput() : prompt;
   await interruptible(async (signal) => {

@@ -47,7 +47,7 @@ export function lineChart({ title, xLabel, series, log = false, fromZero = false
     const marks = dots ? shown.map(([px, py]) => `<circle cx="${round(x(px))}" cy="${round(y(py))}" r="3.5"><title>${label(px)}: ${label(py)}</title></circle>`) : [];
     return `<g class="s${i}${faint ? " faint" : ""}"><path d="${path.digits(1)(shown) ?? ""}"/>${marks.join("")}</g>`;
   });
-  const yTicks = y.ticks(5).filter((_, i, list) => list.length <= 8 || i % Math.ceil(list.length / 6) === 0);
+  const yTicks = spread(y.ticks(5), y);
   const grid = yTicks.map((tick) => {
     const at = round(y(tick));
     return `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}"/><text x="${MARGIN.left - 8}" y="${at + 4}" text-anchor="end">${label(tick)}</text>`;
@@ -61,24 +61,37 @@ export function lineChart({ title, xLabel, series, log = false, fromZero = false
   );
 }
 
-/** Means over a window that forgets exponentially, which start at the first value. */
-export function smoothed(points: readonly (readonly [number, number])[], keep = 0.95): [number, number][] {
-  let mean: number | undefined;
-  return points.map(([x, y]) => {
-    mean = mean === undefined || !Number.isFinite(mean) ? y : keep * mean + (1 - keep) * y;
-    return [x, mean];
+/** Means that forget exponentially, over fewer points as long as there are few; what is not finite is left out. */
+export function smoothed(points: readonly (readonly [number, number])[], window = 20): [number, number][] {
+  let [mean, seen] = [0, 0];
+  return points.flatMap(([x, y]): [number, number][] => {
+    if (!Number.isFinite(y)) return [];
+    seen++;
+    mean += (y - mean) / Math.min(seen, 1 + seen / 4, window);
+    return [[x, mean]];
   });
 }
 
 const legend = (series: readonly Series[]): string =>
   series.length < 2 ? "" : series.map(({ name, faint }, i) => `<span class="key s${i}${faint ? " faint" : ""}">${escape(name)}</span>`).join("");
 
+/** Ticks that leave room for their labels; a logarithmic axis has more than that. */
+function spread(ticks: readonly number[], at: (tick: number) => number): number[] {
+  const kept: number[] = [];
+  // The leading digit 1 is the roundest, then 2 and 5.
+  const rank = (tick: number): number => [1, 5, 2].indexOf(Number(tick.toExponential()[0])) >>> 0;
+  for (const tick of [...ticks].sort((a, b) => rank(a) - rank(b))) {
+    if (kept.every((other) => Math.abs(at(other) - at(tick)) >= 22)) kept.push(tick);
+  }
+  return kept;
+}
+
 const round = (value: number): number => Math.round(value * 10) / 10;
 
 /** A number in few digits: `4e-3`, `0.25`, `12k`. */
 function label(value: number): string {
   const size = Math.abs(value);
-  if (size !== 0 && size < 0.01) return value.toExponential().replace(/\.?(\d*)e/, (_, digits: string) => (digits ? `.${digits.slice(0, 2)}e` : "e"));
+  if (size !== 0 && size < 0.01) return String(Number(value.toPrecision(2)).toExponential());
   if (size >= 10_000) return `${Number((value / 1000).toPrecision(3))}k`;
   return String(Number(value.toPrecision(4)));
 }

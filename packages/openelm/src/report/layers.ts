@@ -5,12 +5,14 @@ import type { LayerShape } from "@openelm/models";
 const ROW = 24;
 const HEAD = 13;
 const LEFT = 58;
+/** Room for the label above the heads. */
+const LABEL = 200;
 const WIDTH = 720;
 
 /** Layers from the last, on top, to the first: a square a query head, filled ones have keys and values, a bar for the feed-forward part. */
 export function layersPicture(layers: readonly LayerShape[]): string {
   const mostHeads = Math.max(...layers.map(({ queryHeads }) => queryHeads));
-  const barLeft = LEFT + mostHeads * (HEAD + 2) + 28;
+  const barLeft = LEFT + Math.max(mostHeads * (HEAD + 2), LABEL) + 28;
   const width = scaleLinear([0, Math.max(...layers.map(({ feedForwardDim }) => feedForwardDim))], [0, WIDTH - barLeft - 60]);
   const rows = layers.map(({ queryHeads, kvHeads, feedForwardDim }, layer) => {
     const y = (layers.length - 1 - layer) * ROW + 22;
@@ -30,7 +32,7 @@ export function layersPicture(layers: readonly LayerShape[]): string {
   const height = layers.length * ROW + 22;
   return (
     `<figure class="wide"><svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="heads and widths of every layer">` +
-    `<text x="${LEFT}" y="12" class="label">query heads (dark: one key-value head each)</text>` +
+    `<text x="${LEFT}" y="12" class="label">query heads (dark ones have keys and values)</text>` +
     `<text x="${barLeft}" y="12" class="label">feed-forward width</text>${rows.join("")}</svg></figure>`
   );
 }

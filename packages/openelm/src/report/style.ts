@@ -34,13 +34,13 @@ svg .kv { fill: var(--a); }
 svg .ffn { fill: var(--c); }
 table { border-collapse: collapse; }
 td, th { text-align: left; vertical-align: top; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 24px; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 24px; }
 .facts td:first-child { color: var(--soft); }
 .answers { overflow-x: auto; }
 .answers td { min-width: 180px; }
 .answers td:first-child, .answers th:first-child { min-width: 60px; white-space: nowrap; }
 .bars table { width: 100%; }
-.bars td { vertical-align: middle; }
+.bars td { vertical-align: middle; white-space: nowrap; }
 .bars td:nth-child(1) { width: 30%; }
 .bars td:nth-child(2) { width: 45%; }
 .bar { height: 14px; border-radius: 2px; background: var(--pale); }
