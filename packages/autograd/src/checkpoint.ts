@@ -1,7 +1,14 @@
-import { autocast, currentAutocast, defaultGenerator, intercept, refuseAsync, scope, type Tensor } from "@openelm/tensor";
+import {
+  autocast,
+  currentAutocast,
+  defaultGenerator,
+  refuseAsync,
+  scope,
+  type Tensor,
+} from "@openelm/tensor";
 import { leavesOf } from "./leaves.js";
 import { differentiate } from "./record.js";
-import { Held, Tape } from "./tape.js";
+import { Held, Tape, untaped } from "./tape.js";
 
 /** Something whose random state can be taken and put back, such as a `Generator`. */
 interface HasState {
@@ -25,12 +32,15 @@ interface HasState {
  */
 export function checkpoint<Args extends readonly Tensor[]>(
   f: (...args: Args) => Tensor,
-  { parameters, generators = [] }: { readonly parameters?: unknown; readonly generators?: readonly HasState[] } = {},
+  {
+    parameters,
+    generators = [],
+  }: { readonly parameters?: unknown; readonly generators?: readonly HasState[] } = {},
 ): (...args: Args) => Tensor {
   return (...args) => {
     const before = statesOf(generators);
     const precision = currentAutocast();
-    const output = intercept(null, () =>
+    const output = untaped(() =>
       scope(() => {
         const result = f(...args);
         refuseAsync(result, "checkpoint");
@@ -43,7 +53,9 @@ export function checkpoint<Args extends readonly Tensor[]>(
       const recompute = (): { output: Tensor } => {
         restore(generators, before);
         try {
-          return autocast(precision, () => ({ output: f(...(saved.slice(0, args.length) as readonly Tensor[] as Args)) }));
+          return autocast(precision, () => ({
+            output: f(...(saved.slice(0, args.length) as readonly Tensor[] as Args)),
+          }));
         } finally {
           restore(generators, after);
         }
@@ -55,9 +67,13 @@ export function checkpoint<Args extends readonly Tensor[]>(
   };
 }
 
-const withDefault = (generators: readonly HasState[]): HasState[] => [defaultGenerator() as HasState, ...generators];
+const withDefault = (generators: readonly HasState[]): HasState[] => [
+  defaultGenerator() as HasState,
+  ...generators,
+];
 
-const statesOf = (generators: readonly HasState[]): unknown[] => withDefault(generators).map(({ state }) => state);
+const statesOf = (generators: readonly HasState[]): unknown[] =>
+  withDefault(generators).map(({ state }) => state);
 
 function restore(generators: readonly HasState[], states: readonly unknown[]): void {
   withDefault(generators).forEach((generator, i) => {

@@ -1,6 +1,6 @@
-import { internal, intercept, type Tensor, UsageError } from "@openelm/tensor";
+import { internal, type Tensor, UsageError } from "@openelm/tensor";
 import { differentiate } from "./record.js";
-import { Held, isRecorded, Tape } from "./tape.js";
+import { Held, isRecorded, Tape, untaped } from "./tape.js";
 
 /** An op of a user's own. */
 export interface OpDefinition<In extends readonly Tensor[], Out extends readonly Tensor[]> {
@@ -45,7 +45,7 @@ export function defineOp<In extends readonly Tensor[], Out extends readonly Tens
 ): DefinedOp<In, Out> {
   const run = (...inputs: In): Out => {
     const ids = inputs.map(({ _live }) => _live);
-    const outputs = intercept(null, () =>
+    const outputs = untaped(() =>
       // An output that is an input gets a number of its own, by which tapes tell it from that input.
       definition.forward(...inputs).map((y) => (ids.includes(y._live) ? internal.view(y, y.shape) : y)),
     ) as readonly Tensor[] as Out;
@@ -64,7 +64,8 @@ function note<In extends readonly Tensor[], Out extends readonly Tensor[]>(
   const wants = inputs.map((input) => tape.tracks(input));
   if (!wants.some(Boolean)) return;
   const held = new Held();
-  const own = <T extends readonly Tensor[]>(tensors: T): T => tensors.map((tensor) => held.add(tensor)) as never;
+  const own = <T extends readonly Tensor[]>(tensors: T): T =>
+    tensors.map((tensor) => held.add(tensor)) as never;
   const [savedInputs, savedOutputs] = [own(inputs), own(outputs)];
   tape.push({
     name,
@@ -92,11 +93,15 @@ function checkGradients(
   wants: readonly boolean[],
 ): void {
   if (grads.length !== inputs.length) {
-    throw new UsageError(`${name}: vjp must return a gradient or null for each of ${inputs.length} inputs, got ${grads.length}`);
+    throw new UsageError(
+      `${name}: vjp must return a gradient or null for each of ${inputs.length} inputs, got ${grads.length}`,
+    );
   }
   grads.forEach((grad, i) => {
     const { shape } = inputs[i]!;
     if (grad == null || !wants[i] || grad.shape.join() === shape.join()) return;
-    throw new UsageError(`${name}: the gradient of input ${i} must have its shape [${shape.join(", ")}], got [${grad.shape.join(", ")}]`);
+    throw new UsageError(
+      `${name}: the gradient of input ${i} must have its shape [${shape.join(", ")}], got [${grad.shape.join(", ")}]`,
+    );
   });
 }

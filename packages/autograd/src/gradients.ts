@@ -16,7 +16,9 @@ export class Gradients implements TreeNode {
   get(path: string): Tensor | null {
     const grad = this.#byPath.get(path);
     if (grad === undefined) {
-      throw new UsageError(`there is no gradient for "${path}"; there are: ${[...this.#byPath.keys()].join(", ")}`);
+      throw new UsageError(
+        `there is no gradient for "${path}"; there are: ${[...this.#byPath.keys()].join(", ")}`,
+      );
     }
     return grad;
   }

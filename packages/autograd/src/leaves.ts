@@ -54,10 +54,13 @@ function planOf(value: unknown, path: string, tensors: Map<number, Tensor>): Pla
     return { module };
   }
   if (Array.isArray(value)) return value.map((item, i) => planOf(item, `${path}.${i}`, tensors));
-  if (value instanceof Map) return { map: [...value].map(([key, item]) => [key, planOf(item, `${path}.${String(key)}`, tensors)]) };
+  if (value instanceof Map)
+    return { map: [...value].map(([key, item]) => [key, planOf(item, `${path}.${String(key)}`, tensors)]) };
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return null;
-  return { fields: Object.entries(value).map(([key, item]) => [key, planOf(item, `${path}.${key}`, tensors)]) };
+  return {
+    fields: Object.entries(value).map(([key, item]) => [key, planOf(item, `${path}.${key}`, tensors)]),
+  };
 }
 
 function leaf(tensor: Tensor, path: string, tensors: Map<number, Tensor>): number {
@@ -72,7 +75,8 @@ function build(plan: Plan, grads: ReadonlyMap<number, Tensor | null>): unknown {
   if (plan === null) return null;
   if (typeof plan === "number") return grads.get(plan) ?? null;
   if (isList(plan)) return plan.map((item) => build(item, grads));
-  if ("module" in plan) return new Gradients(plan.module.map(([path, key]) => [path, grads.get(key) ?? null]));
+  if ("module" in plan)
+    return new Gradients(plan.module.map(([path, key]) => [path, grads.get(key) ?? null]));
   if ("map" in plan) return new Map(plan.map.map(([key, item]) => [key, build(item, grads)]));
   return Object.fromEntries(plan.fields.map(([key, item]) => [key, build(item, grads)]));
 }

@@ -48,7 +48,10 @@ const listen: Interceptor = (op, inputs, attrs, execute) => {
     return { tape, wants, saves: savedNames(rule, byName(op, wants)) };
   });
   const isSaved = (name: string): boolean => calls.some(({ saves }) => saves.has(name));
-  const wanted = op.outputs.reduce((mask, { name }, i) => (isSaved(name) ? mask | (1 << i) : mask), op.publicMask);
+  const wanted = op.outputs.reduce(
+    (mask, { name }, i) => (isSaved(name) ? mask | (1 << i) : mask),
+    op.publicMask,
+  );
   const outputs = execute(wanted);
   for (const { tape, wants, saves } of calls) {
     if (wants.some(Boolean)) addCall(tape, { op, rule, inputs, attrs, outputs, wants, saves });
@@ -128,7 +131,8 @@ function refuseMutation(op: OpInfo, inputs: Inputs, tapes: readonly Tape[]): voi
 /** The rule of an op that has a gradient. */
 function ruleOf(op: OpInfo): AnyRule | undefined {
   const rule = (RULES as unknown as Readonly<Record<string, AnyRule | NotDifferentiable>>)[op.name];
-  if (rule === undefined) throw new OpError("NOT_DIFFERENTIABLE", op.name, "no gradient rule is known for this op");
+  if (rule === undefined)
+    throw new OpError("NOT_DIFFERENTIABLE", op.name, "no gradient rule is known for this op");
   return "vjp" in rule ? rule : undefined;
 }
 
@@ -137,7 +141,9 @@ function applyRule(op: OpInfo, rule: AnyRule, context: AnyContext): object {
   const { inputs, specs, attrs, grads, wants } = context;
   if (rule.reference === undefined) return rule.vjp(context);
   if (!isRecorded([...Object.values(inputs).flat(), ...Object.values(grads)])) return rule.vjp(context);
-  const missing = Object.keys(specs).find((name) => [specs[name]].flat().some((spec, i) => spec && !at(inputs[name], i)));
+  const missing = Object.keys(specs).find((name) =>
+    [specs[name]].flat().some((spec, i) => spec && !at(inputs[name], i)),
+  );
   if (missing !== undefined) {
     throw new UsageError(
       `${op.name}: pull() is differentiated here, but its vjp() was called before this gradient began to record; ` +
@@ -152,12 +158,14 @@ function applyRule(op: OpInfo, rule: AnyRule, context: AnyContext): object {
     leaves.map(({ tensor }) => tensor),
     grads,
   );
-  const out: Record<string, Tensor | null | (Tensor | null)[]> = {};
-  leaves.forEach(({ name, i }, k) => {
-    if (Array.isArray(inputs[name])) ((out[name] ??= []) as (Tensor | null)[])[i] = results[k]!;
-    else out[name] = results[k]!;
-  });
-  return out;
+  const found = (name: string, i: number): Tensor | null =>
+    results[leaves.findIndex((leaf) => leaf.name === name && leaf.i === i)] ?? null;
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map((_, i) => found(name, i)) : found(name, 0),
+    ]),
+  );
 }
 
 const at = <T>(value: T | readonly T[] | undefined, i: number): T | undefined =>
@@ -183,7 +191,9 @@ export function differentiate(
       flowing.map(([name]) => grads[name]!),
       leaves.map(({ _id, dtype }) => ({ key: _id, dtype })),
     );
-    return found.map((grad, i) => (leaves.findIndex(({ _id }) => _id === leaves[i]!._id) === i ? grad : null));
+    return found.map((grad, i) =>
+      leaves.findIndex(({ _id }) => _id === leaves[i]!._id) === i ? grad : null,
+    );
   } finally {
     tape.dispose();
   }

@@ -1,4 +1,13 @@
-import { autocast, copy, currentInterceptor, type DType, type Interceptor, intercept, scope, type Tensor } from "@openelm/tensor";
+import {
+  autocast,
+  copy,
+  currentInterceptor,
+  type DType,
+  type Interceptor,
+  intercept,
+  scope,
+  type Tensor,
+} from "@openelm/tensor";
 import { Cotangents } from "./cotangents.js";
 
 /** One call that a gradient flows through. */
@@ -20,6 +29,17 @@ export interface Leaf {
 }
 
 let active: Tape | null = null;
+
+/** Runs `fn` while no tape records. */
+export function untaped<T>(fn: () => T): T {
+  const before = active;
+  active = null;
+  try {
+    return intercept(null, fn);
+  } finally {
+    active = before;
+  }
+}
 
 /** Whether a tape that records now depends on one of the tensors. */
 export function isRecorded(tensors: Iterable<Tensor | null | undefined>): boolean {

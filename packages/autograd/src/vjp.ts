@@ -1,4 +1,14 @@
-import { type DType, DTYPE_INFO, OpError, ones, refuseAsync, scope, type Shape, Tensor, UsageError } from "@openelm/tensor";
+import {
+  DTYPE_INFO,
+  type DType,
+  OpError,
+  ones,
+  refuseAsync,
+  type Shape,
+  scope,
+  Tensor,
+  UsageError,
+} from "@openelm/tensor";
 import { type GradientsOf, type Leaves, leavesOf } from "./leaves.js";
 import { record } from "./record.js";
 import { type Leaf, Tape } from "./tape.js";
@@ -16,9 +26,10 @@ export interface WrtOptions<W extends number | readonly number[] = 0> {
 }
 
 /** The gradients by argument: a tree like the one argument, or one for each of several. */
-export type WrtGradients<Args extends readonly unknown[], W extends number | readonly number[]> = W extends number
-  ? GradientsOf<Args[W]>
-  : { [K in keyof W]: GradientsOf<Args[W[K] & number]> };
+export type WrtGradients<
+  Args extends readonly unknown[],
+  W extends number | readonly number[],
+> = W extends number ? GradientsOf<Args[W]> : { [K in keyof W]: GradientsOf<Args[W[K] & number]> };
 
 /** The result of a function made by {@link valueAndGrad}. */
 export interface ValueAndGrad<G, Aux> {
@@ -46,7 +57,11 @@ type AuxOf<R> = R extends { readonly aux: infer Aux } ? Aux : undefined;
  * await grads.array(); // [2, 4]
  * ```
  */
-export function valueAndGrad<Args extends readonly unknown[], R extends LossResult, W extends number | readonly number[] = 0>(
+export function valueAndGrad<
+  Args extends readonly unknown[],
+  R extends LossResult,
+  W extends number | readonly number[] = 0,
+>(
   f: Differentiable<Args, R>,
   { wrt }: WrtOptions<W> = {},
 ): (...args: Args) => ValueAndGrad<WrtGradients<Args, W>, AuxOf<R>> {
@@ -78,10 +93,11 @@ export function valueAndGrad<Args extends readonly unknown[], R extends LossResu
  * await grad(cubed)(tensor(2)).item(); // 12
  * ```
  */
-export function grad<Args extends readonly unknown[], R extends LossResult, W extends number | readonly number[] = 0>(
-  f: Differentiable<Args, R>,
-  options: WrtOptions<W> = {},
-): (...args: Args) => WrtGradients<Args, W> {
+export function grad<
+  Args extends readonly unknown[],
+  R extends LossResult,
+  W extends number | readonly number[] = 0,
+>(f: Differentiable<Args, R>, options: WrtOptions<W> = {}): (...args: Args) => WrtGradients<Args, W> {
   const both = valueAndGrad(f, options);
   return (...args) => {
     const { value, grads } = both(...args);
@@ -120,7 +136,9 @@ export function vjp<Args extends readonly unknown[], R extends Tensor | readonly
   const outputs = specs.map(({ key }) => key);
   const keys = keysOf(leaves);
   let used = false;
+  let disposed = false;
   const pull = (cotangent: Tensor | readonly Tensor[]): unknown => {
+    if (disposed) throw new UsageError("this pull has been disposed");
     if (used) throw new UsageError("pull may be called once; pass { retain: true } to vjp to call it again");
     used = !retain;
     const cotangents = [cotangent].flat() as Tensor[];
@@ -131,7 +149,10 @@ export function vjp<Args extends readonly unknown[], R extends Tensor | readonly
       if (!retain) tape.dispose();
     }
   };
-  const dispose = (): void => tape.dispose();
+  const dispose = (): void => {
+    disposed = true;
+    tape.dispose();
+  };
   abandoned.register(pull, tape);
   return { value, pull: Object.assign(pull, { [Symbol.dispose]: dispose }) as Pull<Args> };
 }
@@ -169,14 +190,21 @@ function checkLoss(value: unknown): asserts value is Tensor {
   }
   if (value.size !== 1) {
     const got = `[${value.shape.join(", ")}]`;
-    throw new OpError("SHAPE_MISMATCH", "valueAndGrad", `the loss must be a scalar, got shape ${got}; reduce it with sum() or mean()`);
+    throw new OpError(
+      "SHAPE_MISMATCH",
+      "valueAndGrad",
+      `the loss must be a scalar, got shape ${got}; reduce it with sum() or mean()`,
+    );
   }
   if (!DTYPE_INFO[value.dtype as DType].isFloat) {
     throw new OpError("NOT_DIFFERENTIABLE", "valueAndGrad", `the loss must be a float, got ${value.dtype}`);
   }
 }
 
-function checkCotangents(specs: readonly { shape: Shape; dtype: string }[], cotangents: readonly Tensor[]): void {
+function checkCotangents(
+  specs: readonly { shape: Shape; dtype: string }[],
+  cotangents: readonly Tensor[],
+): void {
   if (cotangents.length !== specs.length) {
     throw new UsageError(`pull wants ${specs.length} cotangents, got ${cotangents.length}`);
   }
@@ -193,4 +221,3 @@ function checkCotangents(specs: readonly { shape: Shape; dtype: string }[], cota
 }
 
 const onesLike = ({ shape, dtype, device }: Tensor): Tensor => ones(shape, { dtype, device });
-

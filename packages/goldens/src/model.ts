@@ -2,7 +2,7 @@
 import { valueAndGrad } from "@openelm/autograd";
 import { CORENET_NAMES, OpenELM, type LossBatch } from "@openelm/models";
 import { concat, globalNorm, type Safetensors, type Tensor, tensor } from "@openelm/tensor";
-import { AdamW, cosineSchedule } from "@openelm/train";
+import { AdamW, clipGlobalNorm, cosineSchedule } from "@openelm/train";
 import type { Goldens } from "./files.js";
 import type { Report } from "./report.js";
 
@@ -258,8 +258,8 @@ async function checkTraining(context: Context): Promise<void> {
   const { name, golden, report } = context;
   const { optimizer: o, log_f64: log, final_f64: final } = golden.training;
   const model = await load(context);
-  const optimizer = new AdamW(model, { lr: o.max_lr, betas: o.betas, eps: o.eps, weightDecay: o.weight_decay_matrices, clip: o.clip });
-  const schedule = cosineSchedule({ maxLr: o.max_lr, minLr: o.min_lr, warmup: o.warmup, warmupInitLr: o.warmup_init, steps: o.max_it });
+  const optimizer = new AdamW(model, { lr: o.max_lr, betas: o.betas, eps: o.eps, weightDecay: o.weight_decay_matrices });
+  const schedule = cosineSchedule({ lr: o.max_lr, minLr: o.min_lr, warmup: o.warmup, warmupLr: o.warmup_init, updates: o.max_it });
   const options = { zLoss: o.z_eps, ignoreIndex: golden.ignore_index };
   const step = valueAndGrad((model: OpenELM, batch: LossBatch) => {
     const { loss, ce, z } = model.loss(batch, options);
@@ -269,11 +269,12 @@ async function checkTraining(context: Context): Promise<void> {
     const batch = trainingBatch(context, `step${entry.it % 2}`);
     const lr = schedule(entry.it);
     const { aux, grads } = step(model, batch);
-    const { norm } = optimizer.step(model, grads, { lr });
+    const { norm, scale, skip } = clipGlobalNorm(grads, o.clip);
+    optimizer.step(model, grads, { lr, scale, skip });
     report.close("training", `${name} learning rate at ${entry.it}`, [lr], [entry.lr], 0);
     report.close("training", `${name} ce at ${entry.it}`, [await aux.ce.item()], [entry.ce], LOSS);
     report.close("training", `${name} z at ${entry.it}`, [await aux.z.item()], [entry.z], LOSS);
-    report.close("training", `${name} gradient norm at ${entry.it}`, [await norm!.item()], [entry.grad_norm_before_clip], LOSS);
+    report.close("training", `${name} gradient norm at ${entry.it}`, [await norm.item()], [entry.grad_norm_before_clip], LOSS);
   }
   for (const [path, parameter] of model.namedParameters()) {
     const file = CORENET_NAMES.toFile(path);

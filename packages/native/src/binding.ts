@@ -1,3 +1,6 @@
+import type { DataBinding } from "./binding-data.js";
+import type { TextBinding } from "./binding-text.js";
+
 /** Makes the error that a failed native call throws; `inputs` is JSON of {@link TensorSummary} entries. */
 export type ErrorFactory = (code: string, op: string, message: string, inputs: string) => Error;
 
@@ -36,7 +39,7 @@ export interface NativeCore {
   isContiguous(id: number): boolean;
   share(id: number): number;
   adopt(token: number): void;
-  /** JSON: `{"file", "metadata", "tensors": [{"name", "dtype", "shape", "start"}]}`. */
+  /** JSON: `{"file", "header": as in the file, "tensors": [{"name", "dtype", "shape", "start"}]}`. */
   openSafetensors(path: string): string;
   closeSafetensors(file: number): void;
   /** Whether tensors of this process still lie in a mapping of the file. */
@@ -45,7 +48,7 @@ export interface NativeCore {
 }
 
 /** What the addon exports. */
-export interface NativeBinding {
+export interface NativeBinding extends TextBinding, DataBinding {
   readonly version: string;
   /** Fingerprint of the op table that the core was built with. */
   readonly tableHash: number;

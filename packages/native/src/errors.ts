@@ -21,6 +21,9 @@ export type ErrorCode =
   | "ASYNC_SCOPE"
   | "USAGE"
   | "CAPTURE"
+  | "DIVERGED"
+  // a check of @openelm/testing that does not hold
+  | "CHECK_FAILED"
   // files and configuration
   | "FORMAT"
   | "CONFIG"

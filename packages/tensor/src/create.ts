@@ -44,7 +44,10 @@ export type InferDType<T> = T extends Float64Array
                 ? "bool"
                 : T extends number
                   ? "f32"
-                  : T extends readonly number[] | readonly (readonly number[])[] | readonly (readonly (readonly number[])[])[]
+                  : T extends
+                        | readonly number[]
+                        | readonly (readonly number[])[]
+                        | readonly (readonly (readonly number[])[])[]
                     ? "f32"
                     : T extends readonly boolean[] | readonly (readonly boolean[])[]
                       ? "bool"
@@ -67,7 +70,7 @@ export type InferDType<T> = T extends Float64Array
 export function tensor<T extends TensorData, D extends DType = InferDType<T>>(
   values: T,
   options: CreateOptions<D> & { readonly shape?: Shape | undefined } = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   const shape = options.shape ?? shapeOf(values);
   const count = shape.reduce((product, dim) => product * dim, 1);
   const dtype: DType = options.dtype ?? inferDType(values);
@@ -75,7 +78,8 @@ export function tensor<T extends TensorData, D extends DType = InferDType<T>>(
   return upload(flat, dtype, shape, deviceOf(options.device ?? defaults().device)) as Tensor<Shape, D>;
 }
 
-const isTyped = (values: unknown): values is TypedArray => ArrayBuffer.isView(values) && !(values instanceof DataView);
+const isTyped = (values: unknown): values is TypedArray =>
+  ArrayBuffer.isView(values) && !(values instanceof DataView);
 
 function shapeOf(values: TensorData): number[] {
   if (isTyped(values)) return [values.length];
@@ -95,7 +99,11 @@ function inferDType(values: TensorData): DType {
   if (typeof values === "boolean") return "bool";
   if (typeof values === "bigint") return "i64";
   if (typeof values === "number") return "f32";
-  throw new OpError("INVALID_ARGUMENT", "tensor", `values must be numbers, nested arrays or a typed array, got ${values}`);
+  throw new OpError(
+    "INVALID_ARGUMENT",
+    "tensor",
+    `values must be numbers, nested arrays or a typed array, got ${values}`,
+  );
 }
 
 function flatten(values: TensorData, count: number, dtype: DType): TypedArray {
@@ -131,4 +139,8 @@ function toNumber(value: number | bigint | boolean, dtype: DType): number {
 }
 
 const wrongCount = (got: number, want: number): OpError =>
-  new OpError("SHAPE_MISMATCH", "tensor", `${got} values do not fill the shape, which takes ${want}; rows must be equally long`);
+  new OpError(
+    "SHAPE_MISMATCH",
+    "tensor",
+    `${got} values do not fill the shape, which takes ${want}; rows must be equally long`,
+  );

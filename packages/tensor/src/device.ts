@@ -96,7 +96,9 @@ export class Device {
 /** A device or its name: `"cpu"`, `"meta"` (shapes without values). */
 export type DeviceLike = Device | string;
 
-const DEVICES: readonly Device[] = (JSON.parse(core.devices()) as string[]).map((name, id) => new Device(name, id));
+const DEVICES: readonly Device[] = (JSON.parse(core.devices()) as string[]).map(
+  (name, id) => new Device(name, id),
+);
 const META = new Device("meta", META_ID);
 
 /** The devices of this machine; the first is the CPU. */

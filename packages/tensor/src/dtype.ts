@@ -2,7 +2,18 @@
 export type DType = "f64" | "f32" | "bf16" | "f16" | "i64" | "i32" | "u32" | "i8" | "u8" | "bool";
 
 /** All dtypes, in the order of their numbers in the native core. */
-export const DTYPES: readonly DType[] = ["f64", "f32", "bf16", "f16", "i64", "i32", "u32", "i8", "u8", "bool"];
+export const DTYPES: readonly DType[] = [
+  "f64",
+  "f32",
+  "bf16",
+  "f16",
+  "i64",
+  "i32",
+  "u32",
+  "i8",
+  "u8",
+  "bool",
+];
 
 /** The typed array that holds values of a dtype on the host; halves are held as f32. */
 export interface HostArrays {

@@ -20,7 +20,10 @@ export type FillDType<V> = V extends boolean ? "bool" : V extends bigint ? "i64"
  * zeros([2], { dtype: "i32" }).dtype; // "i32"
  * ```
  */
-export function zeros<D extends DType = "f32">(shape: Shape, options: CreateOptions<D> = {}): Tensor<Shape, D> {
+export function zeros<D extends DType = "f32">(
+  shape: Shape,
+  options: CreateOptions<D> = {},
+): Tensor<Shape, NoInfer<D>> {
   return full(shape, 0, options);
 }
 
@@ -32,7 +35,10 @@ export function zeros<D extends DType = "f32">(shape: Shape, options: CreateOpti
  * await ones([3]).sum().item(); // 3
  * ```
  */
-export function ones<D extends DType = "f32">(shape: Shape, options: CreateOptions<D> = {}): Tensor<Shape, D> {
+export function ones<D extends DType = "f32">(
+  shape: Shape,
+  options: CreateOptions<D> = {},
+): Tensor<Shape, NoInfer<D>> {
   return full(shape, 1, options);
 }
 
@@ -49,7 +55,7 @@ export function full<V extends number | bigint | boolean, D extends DType = Fill
   shape: Shape,
   value: V,
   { dtype, device }: CreateOptions<D> = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   const own = typeof value === "boolean" ? "bool" : typeof value === "bigint" ? "i64" : defaults().dtype;
   const wanted: DType = dtype ?? own;
   checkScalar(value, wanted, "full");
@@ -81,12 +87,19 @@ export function onesLike(x: Tensor, options: LikeOptions<DType> = {}): Tensor {
 }
 
 /** One value in the shape, dtype and device of another tensor. */
-export function fullLike<D extends DType>(x: Tensor<Shape, D>, value: number | bigint | boolean): Tensor<Shape, D>;
+export function fullLike<D extends DType>(
+  x: Tensor<Shape, D>,
+  value: number | bigint | boolean,
+): Tensor<Shape, D>;
 export function fullLike<D extends DType>(
   x: Tensor,
   value: number | bigint | boolean,
   options: LikeOptions<D>,
 ): Tensor<Shape, D>;
-export function fullLike(x: Tensor, value: number | bigint | boolean, options: LikeOptions<DType> = {}): Tensor {
+export function fullLike(
+  x: Tensor,
+  value: number | bigint | boolean,
+  options: LikeOptions<DType> = {},
+): Tensor {
   return full(x.shape, value, { dtype: options.dtype ?? x.dtype, device: options.device ?? x.device });
 }

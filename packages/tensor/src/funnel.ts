@@ -101,7 +101,11 @@ function convert(op: OpInfo, operands: readonly AnyOperand[]): Inputs {
     if (!isValue(i)) return indexTensor(operand, where);
     if (!(operand instanceof Tensor)) {
       if (typeof operand === "object") {
-        throw new OpError("INVALID_ARGUMENT", op.name, `${inputAt(op, i, total).name} must be a tensor or a number`);
+        throw new OpError(
+          "INVALID_ARGUMENT",
+          op.name,
+          `${inputAt(op, i, total).name} must be a tensor or a number`,
+        );
       }
       const fallback = typeof operand === "boolean" ? "bool" : typeof operand === "bigint" ? "i64" : "f32";
       const dtype = op.promotion === "float" && fallback !== "f32" ? "f32" : fallback;
@@ -129,7 +133,8 @@ function indexTensor(operand: Exclude<AnyOperand, null | undefined>, where: Devi
 }
 
 function checkIndex(value: number): void {
-  if ((value | 0) !== value) throw new OpError("NOT_REPRESENTABLE", "index", `${value} is no index: indices are whole numbers (i32)`);
+  if ((value | 0) !== value)
+    throw new OpError("NOT_REPRESENTABLE", "index", `${value} is no index: indices are whole numbers (i32)`);
 }
 
 /** Runs a call whose inputs are ready; nobody listens. @internal */
@@ -157,13 +162,20 @@ export function execute(
 
 /** An array that surely holds the call, when the arena may not. */
 function arenaFor(inputs: Inputs, attrs: readonly AttrValue[]): Float64Array {
-  const words = attrs.reduce<number>((sum, attr) => sum + (Array.isArray(attr) ? attr.length + 2 : 2), inputs.length + 3);
+  const words = attrs.reduce<number>(
+    (sum, attr) => sum + (Array.isArray(attr) ? attr.length + 2 : 2),
+    inputs.length + 3,
+  );
   return words < ARENA_WORDS ? arena : new Float64Array(Math.max(words, 1024));
 }
 
 function writeAttr(words: Float64Array, at: number, op: OpInfo, attr: AttrInfo, value: AttrValue): number {
   const bad = (what: string): OpError =>
-    new OpError("INVALID_ARGUMENT", op.name, `${attr.name} must be ${what}, got ${JSON.stringify(value) ?? "nothing"}`);
+    new OpError(
+      "INVALID_ARGUMENT",
+      op.name,
+      `${attr.name} must be ${what}, got ${JSON.stringify(value) ?? "nothing"}`,
+    );
   if (value === undefined) {
     if (!attr.optional) throw bad("given");
     words[at] = 0;

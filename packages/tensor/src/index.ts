@@ -52,11 +52,11 @@ export {
   intercept,
   type Operand,
 } from "./funnel.js";
-export { defaultGenerator, Generator, type GeneratorState, seed } from "./generator.js";
 /** Ops for gradient rules and other packages of this repository; they may change in any release. */
 export * as internal from "./generated/internal.js";
 export * from "./generated/ops.js";
-export { type OpName, OPS, type OpTable, TABLE_HASH } from "./generated/table.js";
+export { OPS, type OpName, type OpTable, TABLE_HASH } from "./generated/table.js";
+export { defaultGenerator, Generator, type GeneratorState, seed } from "./generator.js";
 export { at, atSync, type MaskIndex } from "./indexing/at.js";
 export type { IndexItem } from "./indexing/parse.js";
 export { setAt } from "./indexing/set-at.js";

@@ -17,7 +17,7 @@ import { tile } from "./composed/tile.js";
 import { transpose } from "./composed/transpose.js";
 import { type Unique, unique, uniqueSync } from "./composed/unique.js";
 import { std, type VarianceOptions, variance } from "./composed/variance.js";
-import type { Device, DeviceLike } from "./device.js";
+import type { DeviceLike } from "./device.js";
 import type { DType, HostArrays } from "./dtype.js";
 import type { Operand } from "./funnel.js";
 import { OP_METHODS } from "./generated/methods.js";
@@ -25,7 +25,7 @@ import type { SortOptions } from "./generated/ops.js";
 import { at, atSync, type MaskIndex } from "./indexing/at.js";
 import type { IndexItem } from "./indexing/parse.js";
 import { setAt } from "./indexing/set-at.js";
-import { inspect, toString } from "./print/to-string.js";
+import { format, inspect } from "./print/format.js";
 import { type DropoutOptions, dropout } from "./random.js";
 import * as read from "./read.js";
 import type { FloatDType } from "./result-dtype.js";
@@ -118,7 +118,11 @@ export interface ComposedMethods {
   /** `log(1 + eˣ)`, elementwise. */
   softplus<D extends DType>(this: Tensor<Shape, D>): Tensor<Shape, FloatDType<D>>;
   /** `value` where the mask holds, the tensor elsewhere. */
-  maskedFill<D extends DType>(this: Tensor<Shape, D>, mask: Mask, value: number | bigint | boolean): Tensor<Shape, D>;
+  maskedFill<D extends DType>(
+    this: Tensor<Shape, D>,
+    mask: Mask,
+    value: number | bigint | boolean,
+  ): Tensor<Shape, D>;
   /** Each element 0 with probability `p`, else scaled by `1 / (1 − p)`. */
   dropout<D extends DType>(this: Tensor<Shape, D>, options?: DropoutOptions): Tensor<Shape, FloatDType<D>>;
   /** Whether elements are within a tolerance of each other. */
@@ -147,7 +151,7 @@ const { data, dataSync, bytes, array, arraySync, item, itemSync } = read;
 
 const METHODS = {
   ...OP_METHODS,
-  ...{ data, dataSync, bytes, array, arraySync, item, itemSync, toString, to },
+  ...{ data, dataSync, bytes, array, arraySync, item, itemSync, toString: format, to },
   ...{ at, atSync, setAt },
   ...{ transpose, expandDims, squeeze, flatten, flip, split, chunk, unbind, repeat, tile, roll },
   ...{ variance, std, norm, argsort, softplus, maskedFill, dropout, isclose, allclose, allcloseSync },
@@ -171,5 +175,3 @@ export function attachMethods(): void {
 function attach(name: string | symbol, value: (this: Tensor, ...rest: never[]) => unknown): void {
   Object.defineProperty(Tensor.prototype, name, { value, writable: true, configurable: true });
 }
-
-export type { Device };

@@ -48,7 +48,10 @@ export interface OpInfo extends OpDefinition {
 
 /** @internal */
 export function op(definition: OpDefinition): OpInfo {
-  const publicMask = definition.outputs.reduce((mask, output, i) => (output.saved ? mask : mask | (1 << i)), 0);
+  const publicMask = definition.outputs.reduce(
+    (mask, output, i) => (output.saved ? mask : mask | (1 << i)),
+    0,
+  );
   return {
     ...definition,
     publicMask,

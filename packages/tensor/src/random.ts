@@ -4,8 +4,8 @@ import type { CreateOptions } from "./create.js";
 import { defaults } from "./defaults.js";
 import type { DeviceLike } from "./device.js";
 import type { DType } from "./dtype.js";
-import { defaultGenerator, type Generator } from "./generator.js";
 import * as internal from "./generated/internal.js";
+import { defaultGenerator, type Generator } from "./generator.js";
 import type { FloatDType } from "./result-dtype.js";
 import { checkCount, elements } from "./shape.js";
 import type { Shape, Tensor } from "./tensor.js";
@@ -46,7 +46,10 @@ export interface UniformOptions<D extends DType = DType> extends RandomOptions<D
  * uniform([2, 3], { low: -1, high: 1, generator: new Generator(7) });
  * ```
  */
-export function uniform<D extends DType = "f32">(shape: Shape, options: UniformOptions<D> = {}): Tensor<Shape, D> {
+export function uniform<D extends DType = "f32">(
+  shape: Shape,
+  options: UniformOptions<D> = {},
+): Tensor<Shape, NoInfer<D>> {
   const { low, high, dtype, device } = options;
   const at = place(options, sizeOf("uniform", shape));
   return internal.uniform(shape, { low, high, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
@@ -70,7 +73,10 @@ export interface NormalOptions<D extends DType = DType> extends RandomOptions<D>
  * normal([2, 3], { std: 0.02 });
  * ```
  */
-export function normal<D extends DType = "f32">(shape: Shape, options: NormalOptions<D> = {}): Tensor<Shape, D> {
+export function normal<D extends DType = "f32">(
+  shape: Shape,
+  options: NormalOptions<D> = {},
+): Tensor<Shape, NoInfer<D>> {
   const { mean, std, dtype, device } = options;
   const at = place(options, sizeOf("normal", shape));
   return internal.normal(shape, { mean, std, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
@@ -97,7 +103,7 @@ export interface TruncatedNormalOptions<D extends DType = DType> extends NormalO
 export function truncatedNormal<D extends DType = "f32">(
   shape: Shape,
   options: TruncatedNormalOptions<D> = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   const { mean, std, low, high, dtype, device } = options;
   const at = place(options, sizeOf("truncatedNormal", shape));
   const attrs = { mean, std, low, high, dtype: dtypeOf(dtype), device, ...at };
@@ -137,7 +143,12 @@ export interface RandintOptions extends GeneratorOption {
  * randint([4], 0, 10);
  * ```
  */
-export function randint(shape: Shape, low: number, high: number, options: RandintOptions = {}): Tensor<Shape, "i32"> {
+export function randint(
+  shape: Shape,
+  low: number,
+  high: number,
+  options: RandintOptions = {},
+): Tensor<Shape, "i32"> {
   const at = place(options, sizeOf("randint", shape));
   return internal.randint(shape, low, high, { device: options.device, ...at }) as Tensor<Shape, "i32">;
 }
@@ -199,7 +210,10 @@ export interface DropoutOptions extends GeneratorOption {
  * dropout(ones([4]), { p: 0.5 }); // zeros and twos
  * ```
  */
-export function dropout<D extends DType>(x: Tensor<Shape, D>, options: DropoutOptions = {}): Tensor<Shape, FloatDType<D>> {
+export function dropout<D extends DType>(
+  x: Tensor<Shape, D>,
+  options: DropoutOptions = {},
+): Tensor<Shape, FloatDType<D>> {
   const { p = 0.5 } = options;
   if (!(p >= 0 && p <= 1)) throw new OpError("INVALID_ARGUMENT", "dropout", `p must be of [0, 1], got ${p}`);
   return internal.dropout(x, { p, ...place(options, x.size) }) as Tensor<Shape, FloatDType<D>>;

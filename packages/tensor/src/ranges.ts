@@ -20,24 +20,32 @@ import { to } from "./to.js";
  * await arange(5, 0, -2, { dtype: "i32" }).array(); // [5, 3, 1]
  * ```
  */
-export function arange<D extends DType = "f32">(stop: number, options?: CreateOptions<D>): Tensor<Shape, D>;
+export function arange<D extends DType = "f32">(
+  stop: number,
+  options?: CreateOptions<D>,
+): Tensor<Shape, NoInfer<D>>;
 export function arange<D extends DType = "f32">(
   start: number,
   stop: number,
   options?: CreateOptions<D>,
-): Tensor<Shape, D>;
+): Tensor<Shape, NoInfer<D>>;
 export function arange<D extends DType = "f32">(
   start: number,
   stop: number,
   step: number,
   options?: CreateOptions<D>,
-): Tensor<Shape, D>;
+): Tensor<Shape, NoInfer<D>>;
 export function arange(...args: (number | CreateOptions | undefined)[]): Tensor {
   const numbers = args.filter((arg): arg is number => typeof arg === "number");
   const options = args.find((arg): arg is CreateOptions => typeof arg === "object") ?? {};
-  const [start, stop, step = 1] = numbers.length === 1 ? [0, numbers[0]!] : (numbers as [number, number, number?]);
+  const [start, stop, step = 1] =
+    numbers.length === 1 ? [0, numbers[0]!] : (numbers as [number, number, number?]);
   if (step === 0 || ![start, stop, step].every(Number.isFinite)) {
-    throw new OpError("INVALID_ARGUMENT", "arange", `needs finite numbers and a step other than 0, got ${numbers.join(", ")}`);
+    throw new OpError(
+      "INVALID_ARGUMENT",
+      "arange",
+      `needs finite numbers and a step other than 0, got ${numbers.join(", ")}`,
+    );
   }
   const length = Math.max(0, Math.ceil((stop - start) / step));
   return arangeOp(start, step, length, { dtype: options.dtype ?? defaults().dtype, device: options.device });
@@ -62,7 +70,7 @@ export function linspace<D extends DType = "f32">(
   stop: number,
   count = 50,
   { endpoint = true, ...options }: LinspaceOptions<D> = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   checkCount("linspace", "count", count);
   const parts = endpoint ? count - 1 : count;
   const values = new Float64Array(count);
@@ -91,7 +99,7 @@ export interface EyeOptions<D extends DType = DType> extends CreateOptions<D> {
 export function eye<D extends DType = "f32">(
   rows: number,
   { columns = rows, diagonal = 0, dtype, device }: EyeOptions<D> = {},
-): Tensor<Shape, D> {
+): Tensor<Shape, NoInfer<D>> {
   checkCount("eye", "rows", rows);
   checkCount("eye", "columns", columns);
   const indices = (n: number): Tensor => arange(n, { dtype: "i32", device });

@@ -72,7 +72,8 @@ export function itemSync(tensor: Tensor): number {
 }
 
 function checkItem({ size, shape }: Tensor): void {
-  if (size !== 1) throw new UsageError(`item() wants one element, the tensor has shape [${shape.join(", ")}]`);
+  if (size !== 1)
+    throw new UsageError(`item() wants one element, the tensor has shape [${shape.join(", ")}]`);
 }
 
 function single(values: ArrayLike<number | bigint>, dtype: DType): number {
@@ -84,7 +85,11 @@ function convert(value: number | bigint, dtype: DType, { bigint }: ArrayOptions)
   if (typeof value === "number" || bigint) return value;
   const number = Number(value);
   if (Number.isSafeInteger(number)) return number;
-  throw new OpError("NOT_REPRESENTABLE", "read", `${value} is past 2⁵³; read it with { bigint: true } or data()`);
+  throw new OpError(
+    "NOT_REPRESENTABLE",
+    "read",
+    `${value} is past 2⁵³; read it with { bigint: true } or data()`,
+  );
 }
 
 /** @internal */

@@ -16,7 +16,12 @@ const CACHE_SIZE = 256;
  * @throws OpError `NOT_REPRESENTABLE` if an integer dtype cannot hold the value exactly.
  * @internal
  */
-export function scalar(value: number | bigint | boolean, dtype: DType, where: DeviceLike | undefined, op: string): Tensor {
+export function scalar(
+  value: number | bigint | boolean,
+  dtype: DType,
+  where: DeviceLike | undefined,
+  op: string,
+): Tensor {
   const device = deviceOf(where ?? defaults().device);
   const key = `${device.id} ${dtype} ${Object.is(value, -0) ? "-0" : value}`;
   const found = cache.get(key);
@@ -41,7 +46,11 @@ export function checkScalar(value: number | bigint | boolean, dtype: DType, op: 
       ? BigInt.asIntN(64, value) === value
       : Number.isInteger(number) && number >= range[0] && number <= range[1];
   if (!fits) {
-    throw new OpError("NOT_REPRESENTABLE", op, `${value} is not a value of ${dtype}; cast the tensor first with to("f32")`);
+    throw new OpError(
+      "NOT_REPRESENTABLE",
+      op,
+      `${value} is not a value of ${dtype}; cast the tensor first with to("f32")`,
+    );
   }
 }
 

@@ -9,7 +9,8 @@ let current: Scope | null = null;
 export const currentScope = (): Scope | null => current;
 
 /** Sync-only results: a callback that returns a promise does not type-check. */
-export type Synchronous<T> = T & (T extends PromiseLike<unknown> ? "the callback must be synchronous" : unknown);
+export type Synchronous<T> = T &
+  (T extends PromiseLike<unknown> ? "the callback must be synchronous" : unknown);
 
 /** Throws if a callback of an ambient context gave something that goes on later. @internal */
 export function refuseAsync(result: unknown, name: string): void {

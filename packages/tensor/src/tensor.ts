@@ -21,6 +21,7 @@ export type Shape = readonly number[];
  * await x.matmul(x).add(1).array(); // [[8, 11], [16, 23]]
  * ```
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: attachMethods defines every method of the interfaces below
 export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   readonly shape: S;
   readonly dtype: D;
@@ -122,7 +123,11 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
    */
   as<const T extends Shape>(shape: T): Tensor<T, D> {
     if (shape.length !== this.rank || shape.some((dim, axis) => dim !== this.shape[axis])) {
-      throw new OpError("SHAPE_MISMATCH", "as", `expected [${shape.join(", ")}], got [${this.shape.join(", ")}]`);
+      throw new OpError(
+        "SHAPE_MISMATCH",
+        "as",
+        `expected [${shape.join(", ")}], got [${this.shape.join(", ")}]`,
+      );
     }
     return this as unknown as Tensor<T, D>;
   }
@@ -160,4 +165,5 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 }
 
+// biome-ignore lint/correctness/noUnusedVariables: merged declarations have the same parameters
 export interface Tensor<out S extends Shape, out D extends DType> extends OpMethods, ComposedMethods {}

@@ -58,7 +58,9 @@ export function mapTensors<T>(value: T, map: (tensor: Tensor, path: string) => u
     return new Map([...value].map(([key, item]) => [key, mapTensors(item, map, below(String(key)))]));
   }
   if (isPlain(value)) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapTensors(item, map, below(key))]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, mapTensors(item, map, below(key))]),
+    );
   }
   return value;
 }

@@ -10,6 +10,8 @@ export function upload(values: ArrayBufferView, dtype: DType, shape: Shape, devi
   if (!isHalf(dtype)) {
     return new Tensor(core.write(device.id, DTYPE_INFO[dtype].index, shape, values), dtype, shape, device);
   }
-  using wide = upload(values, "f32", shape, device);
-  return intercept(null, () => execute(castOp, [wide], [dtype], 1)[0]!);
+  const wide = upload(values, "f32", shape, device);
+  const narrow = intercept(null, () => execute(castOp, [wide], [dtype], 1)[0]!);
+  wide.dispose();
+  return narrow;
 }

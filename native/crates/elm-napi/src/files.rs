@@ -40,7 +40,7 @@ fn error(code: ErrorCode, message: String) -> OpError {
 
 impl Files {
     /// Maps a safetensors file; gives its number and its header as JSON:
-    /// `{"file": 1, "metadata": {…}, "tensors": [{"name", "dtype", "shape", "start"}]}`.
+    /// `{"file": 1, "header": …, "tensors": [{"name", "dtype", "shape", "start"}]}`, the header as it is in the file.
     pub fn open(&mut self, path: &str) -> Result<String, OpError> {
         let file =
             File::open(path).map_err(|e| error(ErrorCode::File, format!("cannot open {path}: {e}")))?;
@@ -73,15 +73,13 @@ impl Files {
             return Err(error(ErrorCode::Format, format!("{path}: cut off, the header promises more data")));
         }
         self.next += 1;
-        let header = serde_json::json!({
-            "file": self.next,
-            "metadata": metadata.metadata().clone().unwrap_or_default(),
-            "tensors": tensors,
-        });
         let map = Arc::new(map);
         register(path, &map);
+        // Checked above to be JSON. Its own text keeps the order of the metadata, which a map would not.
+        let header = String::from_utf8_lossy(&map[8..data_start]).into_owned();
+        let tensors = serde_json::Value::from(tensors);
         self.open.insert(self.next, map);
-        Ok(header.to_string())
+        Ok(format!("{{\"file\":{},\"header\":{header},\"tensors\":{tensors}}}", self.next))
     }
 
     pub fn get(&self, file: u32) -> Result<&Arc<MmapMut>, OpError> {

@@ -4,11 +4,13 @@
 //! raw Node-API functions, because a call through the derive macro costs five times as much as the call itself.
 
 mod core;
+mod data;
 mod dispatch;
 mod files;
 mod js;
 mod methods;
 mod reads;
+mod text;
 mod tracker;
 mod wire;
 

@@ -1,4 +1,14 @@
-import { eq, internal, reshape, scatter, scatterAdd, type Tensor, takeAlongAxis, where, zeros } from "@openelm/tensor";
+import {
+  eq,
+  internal,
+  reshape,
+  scatter,
+  scatterAdd,
+  type Tensor,
+  takeAlongAxis,
+  where,
+  zeros,
+} from "@openelm/tensor";
 import { axisOf } from "../axes.js";
 import type { Rules } from "../rule.js";
 
@@ -23,8 +33,12 @@ export const rules: Rules<"take_along_axis" | "scatter_add" | "scatter"> = {
   scatter: {
     saves: ["indices"],
     vjp: ({ grad, inputs: { indices }, wants, attrs: { axis } }) => ({
-      x: wants.x ? scatter(grad, indices, zeros(indices.shape, { dtype: grad.dtype, device: grad.device }), { axis }) : null,
-      updates: wants.updates ? where(stayed(indices, grad, axis), takeAlongAxis(grad, indices, { axis }), 0) : null,
+      x: wants.x
+        ? scatter(grad, indices, zeros(indices.shape, { dtype: grad.dtype, device: grad.device }), { axis })
+        : null,
+      updates: wants.updates
+        ? where(stayed(indices, grad, axis), takeAlongAxis(grad, indices, { axis }), 0)
+        : null,
     }),
   },
 };
@@ -34,7 +48,10 @@ function stayed(indices: Tensor, { shape, device }: Tensor, axis: number): Tenso
   const at = axisOf(axis, shape.length);
   const count = indices.shape[at]!;
   const line = internal.arange(0, 1, count, { dtype: "i32", device });
-  const own = reshape(line, shape.map((_, i) => (i === at ? count : 1))).broadcastTo(indices.shape);
+  const own = reshape(
+    line,
+    shape.map((_, i) => (i === at ? count : 1)),
+  ).broadcastTo(indices.shape);
   const winner = scatter(zeros(shape, { dtype: "i32", device }), indices, own, { axis });
   return eq(takeAlongAxis(winner, indices, { axis }), own);
 }

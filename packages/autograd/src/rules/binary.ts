@@ -1,4 +1,17 @@
-import { div, eq, floorDivide, ge, gt, log, logicalAnd, mul, neg, pow, type Tensor, where } from "@openelm/tensor";
+import {
+  div,
+  eq,
+  floorDivide,
+  ge,
+  gt,
+  log,
+  logicalAnd,
+  mul,
+  neg,
+  pow,
+  type Tensor,
+  where,
+} from "@openelm/tensor";
 import { notDifferentiable, type Rules } from "../rule.js";
 import { sumTo } from "../sum-to.js";
 

@@ -3,7 +3,21 @@ import { notDifferentiable, type Rules } from "../rule.js";
 const isBool = notDifferentiable("its result is not a float");
 
 type Names =
-  | ("eq" | "ne" | "lt" | "le" | "gt" | "ge" | "isnan" | "isinf" | "isfinite" | "all" | "any" | "argmax" | "argmin")
+  | (
+      | "eq"
+      | "ne"
+      | "lt"
+      | "le"
+      | "gt"
+      | "ge"
+      | "isnan"
+      | "isinf"
+      | "isfinite"
+      | "all"
+      | "any"
+      | "argmax"
+      | "argmin"
+    )
   | ("logical_and" | "logical_or" | "logical_xor" | "logical_not")
   | ("bitwise_and" | "bitwise_or" | "bitwise_xor" | "bitwise_not");
 

@@ -45,11 +45,17 @@ export const rules: Rules<"cross_entropy" | "cross_entropy_backward"> = {
     },
     reference: ({ logits, targets }, attrs) => losses(logits, targets, attrs),
   },
-  cross_entropy_backward: notDifferentiable("the gradient of a gradient goes through the reference of cross_entropy"),
+  cross_entropy_backward: notDifferentiable(
+    "the gradient of a gradient goes through the reference of cross_entropy",
+  ),
 };
 
 /** `loss`, `ce` and `z` from all logits. */
-export function losses(given: Tensor, targets: Tensor, attrs: Attrs): { loss: Tensor; ce: Tensor; z: Tensor } {
+export function losses(
+  given: Tensor,
+  targets: Tensor,
+  attrs: Attrs,
+): { loss: Tensor; ce: Tensor; z: Tensor } {
   const { ignoreIndex, zLoss, zLossMode, labelSmoothing } = attrs;
   const logits = isHalf(given.dtype) ? given.to("f32") : given;
   const classes = logits.shape.at(-1)!;

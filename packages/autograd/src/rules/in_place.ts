@@ -2,7 +2,15 @@ import { notDifferentiable, type Rules } from "../rule.js";
 
 const inPlace = notDifferentiable("it writes in place");
 
-type Names = "assign" | "assign_rows" | "cache_write" | "accumulate" | "adamw" | "sgd" | "sgd_momentum" | "global_norm";
+type Names =
+  | "assign"
+  | "assign_rows"
+  | "cache_write"
+  | "accumulate"
+  | "adamw"
+  | "sgd"
+  | "sgd_momentum"
+  | "global_norm";
 
 /** Ops that change a tensor, and the norm that optimizers clip by. */
 export const rules: Rules<Names> = {
@@ -13,5 +21,7 @@ export const rules: Rules<Names> = {
   adamw: inPlace,
   sgd: inPlace,
   sgd_momentum: inPlace,
-  global_norm: notDifferentiable("it is for clipping gradients; write concat and square for a norm with a gradient"),
+  global_norm: notDifferentiable(
+    "it is for clipping gradients; write concat and square for a norm with a gradient",
+  ),
 };

@@ -13,9 +13,15 @@ export const rules: Rules<"layer_norm" | "layer_norm_backward"> = {
   layer_norm: {
     saves: ["x", "weight", "mean", "rstd"],
     vjp({ inputs: { x, weight }, outputs, grad }) {
-      const { dx, dweight, dbias } = internal.layerNormBackward(grad.to(x.dtype), x, outputs.mean, outputs.rstd, {
-        weight: weight ?? undefined,
-      });
+      const { dx, dweight, dbias } = internal.layerNormBackward(
+        grad.to(x.dtype),
+        x,
+        outputs.mean,
+        outputs.rstd,
+        {
+          weight: weight ?? undefined,
+        },
+      );
       return { x: dx, weight: dweight, bias: dbias };
     },
     reference({ x, weight, bias }, { eps }) {
@@ -24,5 +30,7 @@ export const rules: Rules<"layer_norm" | "layer_norm_backward"> = {
       return { y: bias === null ? scaled : scaled.add(bias) };
     },
   },
-  layer_norm_backward: notDifferentiable("the gradient of a gradient goes through the reference of layer_norm"),
+  layer_norm_backward: notDifferentiable(
+    "the gradient of a gradient goes through the reference of layer_norm",
+  ),
 };

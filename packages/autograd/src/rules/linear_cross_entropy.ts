@@ -9,7 +9,8 @@ export const rules: Rules<"linear_cross_entropy"> = {
     saves: ({ hidden, weight }) => [hidden && "dhidden", weight && "dweight"],
     vjp({ outputs: { dhidden, dweight }, specs, grads, wants, attrs: { zLoss } }) {
       // Without z-loss the loss is ce, and z is a constant.
-      const [grad, other] = zLoss === 0 ? [sumOf(grads.loss, grads.ce), undefined] : [grads.loss, grads.ce ?? grads.z];
+      const [grad, other] =
+        zLoss === 0 ? [sumOf(grads.loss, grads.ce), undefined] : [grads.loss, grads.ce ?? grads.z];
       if (other !== undefined) {
         throw new OpError(
           "NOT_DIFFERENTIABLE",
@@ -23,8 +24,10 @@ export const rules: Rules<"linear_cross_entropy"> = {
         weight: wants.weight ? mul(dweight, grad) : null,
       };
     },
-    reference: ({ hidden, weight, targets }, attrs) => losses(matmul(hidden, transposed(weight)), targets, attrs),
+    reference: ({ hidden, weight, targets }, attrs) =>
+      losses(matmul(hidden, transposed(weight)), targets, attrs),
   },
 };
 
-const sumOf = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.add(b) : (a ?? b));
+const sumOf = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined =>
+  a && b ? a.add(b) : (a ?? b);

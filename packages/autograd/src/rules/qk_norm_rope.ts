@@ -18,7 +18,8 @@ export const rules: Rules<"qk_norm_rope" | "qk_norm_rope_backward"> = {
     vjp({ inputs: { qkv, qWeight, kWeight, offset }, outputs: { qRstd, kRstd }, grads, attrs }) {
       const dim = qkv.shape[2]! / (attrs.queryHeads + 2 * attrs.kvHeads);
       const given = (grad: Tensor | undefined, heads: number): Tensor =>
-        grad?.to(qkv.dtype) ?? zeros([qkv.shape[0]!, heads, qkv.shape[1]!, dim], { dtype: qkv.dtype, device: qkv.device });
+        grad?.to(qkv.dtype) ??
+        zeros([qkv.shape[0]!, heads, qkv.shape[1]!, dim], { dtype: qkv.dtype, device: qkv.device });
       const { dqkv, dqWeight, dkWeight } = internal.qkNormRopeBackward(
         given(grads.q, attrs.queryHeads),
         given(grads.k, attrs.kvHeads),
@@ -26,7 +27,12 @@ export const rules: Rules<"qk_norm_rope" | "qk_norm_rope_backward"> = {
         qkv,
         qRstd,
         kRstd,
-        { ...attrs, qWeight: qWeight ?? undefined, kWeight: kWeight ?? undefined, offset: offset ?? undefined },
+        {
+          ...attrs,
+          qWeight: qWeight ?? undefined,
+          kWeight: kWeight ?? undefined,
+          offset: offset ?? undefined,
+        },
       );
       return { qkv: dqkv, qWeight: dqWeight, kWeight: dkWeight };
     },
@@ -45,5 +51,7 @@ export const rules: Rules<"qk_norm_rope" | "qk_norm_rope_backward"> = {
       };
     },
   },
-  qk_norm_rope_backward: notDifferentiable("the gradient of a gradient goes through the reference of qk_norm_rope"),
+  qk_norm_rope_backward: notDifferentiable(
+    "the gradient of a gradient goes through the reference of qk_norm_rope",
+  ),
 };

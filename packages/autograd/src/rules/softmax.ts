@@ -24,7 +24,9 @@ export const rules: Rules<Names> = {
       return { y: sub(low, log(sum(exp(low), { axis, keepDims: true }))) };
     },
   },
-  log_softmax_backward: notDifferentiable("the gradient of a gradient goes through the reference of log_softmax"),
+  log_softmax_backward: notDifferentiable(
+    "the gradient of a gradient goes through the reference of log_softmax",
+  ),
 };
 
 /** `x` moved so that its largest element along `axis` is 0, which changes no softmax. */

@@ -1,10 +1,38 @@
-import { cos, div, erf, exp, mul, neg, sigmoid, sign, sin, square, sub, tanh, type Tensor, where } from "@openelm/tensor";
+import {
+  cos,
+  div,
+  erf,
+  exp,
+  mul,
+  neg,
+  sigmoid,
+  sign,
+  sin,
+  square,
+  sub,
+  type Tensor,
+  tanh,
+  where,
+} from "@openelm/tensor";
 import { notDifferentiable, type Rules } from "../rule.js";
 
 const steps = notDifferentiable("its derivative is 0 wherever there is one");
 
 type Differentiable =
-  | ("exp" | "exp2" | "expm1" | "log" | "log2" | "log1p" | "sqrt" | "rsqrt" | "reciprocal" | "sin" | "cos" | "tanh")
+  | (
+      | "exp"
+      | "exp2"
+      | "expm1"
+      | "log"
+      | "log2"
+      | "log1p"
+      | "sqrt"
+      | "rsqrt"
+      | "reciprocal"
+      | "sin"
+      | "cos"
+      | "tanh"
+    )
   | ("sigmoid" | "silu" | "gelu" | "erf" | "neg" | "abs" | "square" | "relu");
 
 /** Ops of the form `y[i] = f(x[i])`: `dx = grad · f′(x)`, with `y` in the formula where it says as much as `x`. */
@@ -24,7 +52,10 @@ export const rules: Rules<Differentiable | "sign" | "floor" | "ceil" | "round" |
   // (√x)′ = 1 / (2y)
   sqrt: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: div(grad, mul(y, 2)) }) },
   // (x^−½)′ = −½ · y³
-  rsqrt: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, mul(mul(square(y), y), -0.5)) }) },
+  rsqrt: {
+    saves: ["y"],
+    vjp: ({ grad, outputs: { y } }) => ({ x: mul(grad, mul(mul(square(y), y), -0.5)) }),
+  },
   // (1 / x)′ = −y²
   reciprocal: { saves: ["y"], vjp: ({ grad, outputs: { y } }) => ({ x: neg(mul(grad, square(y))) }) },
   // sin′ x = cos x

@@ -13,8 +13,11 @@ export interface Equation {
   readonly sizes: ReadonlyMap<string, number>;
 }
 
-const fail = (equation: string, message: string, code: "INVALID_ARGUMENT" | "SHAPE_MISMATCH" = "INVALID_ARGUMENT"): OpError =>
-  new OpError(code, "einsum", `"${equation}": ${message}`);
+const fail = (
+  equation: string,
+  message: string,
+  code: "INVALID_ARGUMENT" | "SHAPE_MISMATCH" = "INVALID_ARGUMENT",
+): OpError => new OpError(code, "einsum", `"${equation}": ${message}`);
 
 /** @throws OpError that names the equation and what is wrong with it. */
 export function parseEinsum(equation: string, shapes: readonly Shape[]): Equation {
@@ -22,13 +25,14 @@ export function parseEinsum(equation: string, shapes: readonly Shape[]): Equatio
   const [left, right, ...rest] = text.split("->");
   if (left === undefined || rest.length > 0) throw fail(equation, "there may be one ->");
   const terms = left.split(",");
-  if (terms.length !== shapes.length) throw fail(equation, `names ${terms.length} operands, got ${shapes.length}`);
+  if (terms.length !== shapes.length)
+    throw fail(equation, `names ${terms.length} operands, got ${shapes.length}`);
   const inputs = terms.map((term, i) => labelsOf(equation, term, shapes[i]!.length, `operand ${i}`));
   const sizes = sizesOf(equation, inputs, shapes);
   const ellipsis = [...sizes.keys()].filter(isEllipsis).sort().reverse();
-  const output =
-    right === undefined ? implicitOutput(inputs, ellipsis) : outputOf(equation, right, ellipsis);
-  for (const label of output) if (!sizes.has(label)) throw fail(equation, `output label ${label} is in no operand`);
+  const output = right === undefined ? implicitOutput(inputs, ellipsis) : outputOf(equation, right, ellipsis);
+  for (const label of output)
+    if (!sizes.has(label)) throw fail(equation, `output label ${label} is in no operand`);
   if (new Set(output).size !== output.length) throw fail(equation, "a label is in the output twice");
   return { inputs, output, sizes };
 }
@@ -36,16 +40,22 @@ export function parseEinsum(equation: string, shapes: readonly Shape[]): Equatio
 const isEllipsis = (label: string): boolean => label.startsWith("…");
 
 /** Axes that an ellipsis stands for, aligned at the last one as broadcasting is. */
-const ellipsisLabels = (count: number): string[] => Array.from({ length: count }, (_, i) => `…${count - 1 - i}`);
+const ellipsisLabels = (count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `…${count - 1 - i}`);
 
 function labelsOf(equation: string, term: string, rank: number, what: string): string[] {
   const [before, after, ...more] = term.split("...");
   if (more.length > 0) throw fail(equation, `${what} has more than one ellipsis`);
   const letters = `${before}${after ?? ""}`;
-  if (!/^[a-zA-Z]*$/.test(letters)) throw fail(equation, `${what} may hold letters and one "...", got "${term}"`);
+  if (!/^[a-zA-Z]*$/.test(letters))
+    throw fail(equation, `${what} may hold letters and one "...", got "${term}"`);
   const rest = rank - letters.length;
   if (rest < 0 || (rest > 0 && after === undefined)) {
-    throw fail(equation, `${what} has ${rank} axes, its labels "${term}" are ${letters.length}`, "SHAPE_MISMATCH");
+    throw fail(
+      equation,
+      `${what} has ${rank} axes, its labels "${term}" are ${letters.length}`,
+      "SHAPE_MISMATCH",
+    );
   }
   return [...before!, ...(after === undefined ? [] : ellipsisLabels(rest)), ...(after ?? "")];
 }

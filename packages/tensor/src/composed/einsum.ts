@@ -32,7 +32,10 @@ interface Term {
  * einsum("i,j->ij", x, y); // the outer product
  * ```
  */
-export function einsum<A extends Tensor>(equation: string, ...operands: readonly A[]): Tensor<Shape, CommonDType<A, A>> {
+export function einsum<A extends Tensor>(
+  equation: string,
+  ...operands: readonly A[]
+): Tensor<Shape, CommonDType<A, A>> {
   if (operands.length === 0) throw new OpError("INVALID_ARGUMENT", "einsum", "needs at least one tensor");
   const parsed = parseEinsum(
     equation,
@@ -42,7 +45,11 @@ export function einsum<A extends Tensor>(equation: string, ...operands: readonly
   let result = terms[0]!;
   for (const [i, next] of terms.slice(1).entries()) {
     const later = new Set([...parsed.output, ...terms.slice(i + 2).flatMap(({ labels }) => labels)]);
-    result = contract(sumOut(result, union(later, next.labels)), sumOut(next, union(later, result.labels)), later);
+    result = contract(
+      sumOut(result, union(later, next.labels)),
+      sumOut(next, union(later, result.labels)),
+      later,
+    );
   }
   result = sumOut(result, new Set(parsed.output));
   return ordered(result, parsed.output) as Tensor<Shape, CommonDType<A, A>>;
@@ -96,17 +103,36 @@ function contract(a: Term, b: Term, later: ReadonlySet<string>): Term {
     string[],
     string[],
   ];
-  const sizes = new Map([a, b].flatMap(({ x, labels }) => labels.map((label, i) => [label, x.shape[i]!] as const)));
+  const sizes = new Map(
+    [a, b].flatMap(({ x, labels }) => labels.map((label, i) => [label, x.shape[i]!] as const)),
+  );
   const dims = (labels: Labels): number[] => labels.map((label) => sizes.get(label)!);
   const labels = [...batch, ...rows, ...columns];
   if (summed.length === 0 || ![a, b].every(({ x }) => DTYPE_INFO[x.dtype].isFloat)) {
-    const left = reshape(ordered(a, [...batch, ...rows, ...summed]), [...dims([...batch, ...rows]), ...columns.map(() => 1), ...dims(summed)]);
-    const right = reshape(ordered(b, [...batch, ...columns, ...summed]), [...dims(batch), ...rows.map(() => 1), ...dims(columns), ...dims(summed)]);
+    const left = reshape(ordered(a, [...batch, ...rows, ...summed]), [
+      ...dims([...batch, ...rows]),
+      ...columns.map(() => 1),
+      ...dims(summed),
+    ]);
+    const right = reshape(ordered(b, [...batch, ...columns, ...summed]), [
+      ...dims(batch),
+      ...rows.map(() => 1),
+      ...dims(columns),
+      ...dims(summed),
+    ]);
     return sumOut({ x: mul(left, right), labels: [...labels, ...summed] }, new Set(labels));
   }
   const sizeOf = (list: Labels): number => elements(dims(list));
-  const left = reshape(ordered(a, [...batch, ...rows, ...summed]), [sizeOf(batch), sizeOf(rows), sizeOf(summed)]);
-  const right = reshape(ordered(b, [...batch, ...summed, ...columns]), [sizeOf(batch), sizeOf(summed), sizeOf(columns)]);
+  const left = reshape(ordered(a, [...batch, ...rows, ...summed]), [
+    sizeOf(batch),
+    sizeOf(rows),
+    sizeOf(summed),
+  ]);
+  const right = reshape(ordered(b, [...batch, ...summed, ...columns]), [
+    sizeOf(batch),
+    sizeOf(summed),
+    sizeOf(columns),
+  ]);
   return { x: reshape(product(left, right), dims(labels)), labels };
 }
 

@@ -14,7 +14,10 @@ import type { Shape, Tensor } from "../tensor.js";
  * expandDims(zeros([2, 3]), [0, 2]).shape; // [1, 2, 1, 3]
  * ```
  */
-export function expandDims<D extends DType>(x: Tensor<Shape, D>, axis: number | readonly number[]): Tensor<Shape, D> {
+export function expandDims<D extends DType>(
+  x: Tensor<Shape, D>,
+  axis: number | readonly number[],
+): Tensor<Shape, D> {
   const count = typeof axis === "number" ? 1 : axis.length;
   const rank = x.rank + count;
   const added = new Set(axesOf("expandDims", axis, rank));

@@ -24,7 +24,9 @@ export function isclose(
   b: Tensor,
   { rtol = 1e-5, atol = 1e-8, equalNan = false }: CloseOptions = {},
 ): Tensor<Shape, "bool"> {
-  const exact = [a, b].some(({ dtype }) => dtype === "f64" || (!DTYPE_INFO[dtype].isFloat && DTYPE_INFO[dtype].size > 2));
+  const exact = [a, b].some(
+    ({ dtype }) => dtype === "f64" || (!DTYPE_INFO[dtype].isFloat && DTYPE_INFO[dtype].size > 2),
+  );
   const [x, y] = [a, b].map((t) => to(t, exact ? "f64" : "f32")) as [Tensor, Tensor];
   const near = logicalAnd(le(abs(sub(x, y)), add(mul(abs(y), rtol), atol)), isfinite(y));
   const close = logicalOr(near, eq(x, y));

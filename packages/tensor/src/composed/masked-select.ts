@@ -28,14 +28,21 @@ export async function maskedSelect<D extends DType>(
 }
 
 /** The same, blocking. */
-export function maskedSelectSync<D extends DType>(x: Tensor<Shape, D>, mask: Tensor<Shape, "bool">): Tensor<Shape, D> {
+export function maskedSelectSync<D extends DType>(
+  x: Tensor<Shape, D>,
+  mask: Tensor<Shape, "bool">,
+): Tensor<Shape, D> {
   const [values, wide] = prepare(x, mask);
   return take(values, nonzeroFlat(dataSync(wide)));
 }
 
 function prepare<D extends DType>(x: Tensor<Shape, D>, mask: Tensor): [Tensor<Shape, D>, Tensor] {
   if (mask.dtype !== "bool") {
-    throw new OpError("DTYPE_MISMATCH", "maskedSelect", `mask must be bool, got ${mask.dtype}; make one with ne(0)`);
+    throw new OpError(
+      "DTYPE_MISMATCH",
+      "maskedSelect",
+      `mask must be bool, got ${mask.dtype}; make one with ne(0)`,
+    );
   }
   const shape = broadcastShapes([x.shape, mask.shape]);
   if (shape === undefined) {

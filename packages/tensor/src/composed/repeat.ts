@@ -41,7 +41,11 @@ export function repeat<D extends DType>(
     );
   }
   if (repeats.length !== size) {
-    throw new OpError("SHAPE_MISMATCH", "repeat", `${repeats.length} repeats do not fit axis ${at} of size ${size}`);
+    throw new OpError(
+      "SHAPE_MISMATCH",
+      "repeat",
+      `${repeats.length} repeats do not fit axis ${at} of size ${size}`,
+    );
   }
   for (const count of repeats) checkCount("repeat", "repeats", count);
   const indices = repeats.flatMap((count, i) => new Array<number>(count).fill(i));

@@ -39,7 +39,10 @@ export function roll<D extends DType>(
   if (shifts.length !== axes.length && shifts.length !== 1) {
     throw new OpError("INVALID_ARGUMENT", "roll", `${shifts.length} shifts do not fit ${axes.length} axes`);
   }
-  return axes.reduce((rolled, one, i) => rollOne(rolled, shifts[i] ?? shifts[0]!, axisOf("roll", one, x.rank)), x);
+  return axes.reduce(
+    (rolled, one, i) => rollOne(rolled, shifts[i] ?? shifts[0]!, axisOf("roll", one, x.rank)),
+    x,
+  );
 }
 
 function rollOne<D extends DType>(x: Tensor<Shape, D>, shift: number, axis: number): Tensor<Shape, D> {

@@ -12,7 +12,11 @@ export interface SplitOptions {
 }
 
 /** Views of consecutive pieces. */
-function pieces<D extends DType>(x: Tensor<Shape, D>, axis: number, sizes: readonly number[]): Tensor<Shape, D>[] {
+function pieces<D extends DType>(
+  x: Tensor<Shape, D>,
+  axis: number,
+  sizes: readonly number[],
+): Tensor<Shape, D>[] {
   let start = 0;
   return sizes.map((size) => {
     const starts = x.shape.map((_, i) => (i === axis && size > 0 ? start : 0));
@@ -54,7 +58,11 @@ export function split<D extends DType>(
   for (const part of parts) checkCount("split", "a size", part);
   const sum = parts.reduce((total, part) => total + part, 0);
   if (sum !== size) {
-    throw new OpError("SHAPE_MISMATCH", "split", `sizes [${parts.join(", ")}] add up to ${sum}, axis ${at} has ${size}`);
+    throw new OpError(
+      "SHAPE_MISMATCH",
+      "split",
+      `sizes [${parts.join(", ")}] add up to ${sum}, axis ${at} has ${size}`,
+    );
   }
   return pieces(x, at, parts);
 }

@@ -22,7 +22,10 @@ export interface SqueezeOptions {
  * squeeze(zeros([1, 3, 1]), { axis: 0 }).shape; // [3, 1]
  * ```
  */
-export function squeeze<D extends DType>(x: Tensor<Shape, D>, { axis }: SqueezeOptions = {}): Tensor<Shape, D> {
+export function squeeze<D extends DType>(
+  x: Tensor<Shape, D>,
+  { axis }: SqueezeOptions = {},
+): Tensor<Shape, D> {
   if (axis === undefined) {
     return reshape(
       x,
@@ -32,7 +35,11 @@ export function squeeze<D extends DType>(x: Tensor<Shape, D>, { axis }: SqueezeO
   const removed = new Set(axesOf("squeeze", axis, x.rank));
   for (const i of removed) {
     if (x.shape[i] !== 1) {
-      throw new OpError("SHAPE_MISMATCH", "squeeze", `axis ${i} must have size 1, the shape is [${x.shape.join(", ")}]`);
+      throw new OpError(
+        "SHAPE_MISMATCH",
+        "squeeze",
+        `axis ${i} must have size 1, the shape is [${x.shape.join(", ")}]`,
+      );
     }
   }
   return reshape(

@@ -13,11 +13,17 @@ import type { Shape, Tensor } from "../tensor.js";
  * await tile(tensor([1, 2]), [2, 2]).array(); // [[1, 2, 1, 2], [1, 2, 1, 2]]
  * ```
  */
-export function tile<D extends DType>(x: Tensor<Shape, D>, repeats: number | readonly number[]): Tensor<Shape, D> {
+export function tile<D extends DType>(
+  x: Tensor<Shape, D>,
+  repeats: number | readonly number[],
+): Tensor<Shape, D> {
   const asked = typeof repeats === "number" ? [repeats] : repeats;
   for (const count of asked) checkCount("tile", "repeats", count);
   const rank = Math.max(x.rank, asked.length);
-  const padded = (list: readonly number[]): number[] => [...new Array<number>(rank - list.length).fill(1), ...list];
+  const padded = (list: readonly number[]): number[] => [
+    ...new Array<number>(rank - list.length).fill(1),
+    ...list,
+  ];
   const [shape, counts] = [padded(x.shape), padded(asked)];
   // Each axis [n] becomes [count, n], where the first is broadcast.
   const wide = shape.flatMap((dim) => [1, dim]);

@@ -41,7 +41,10 @@ export function variance<D extends DType>(
  * await std(tensor([1, 3])).item(); // 1
  * ```
  */
-export function std<D extends DType>(x: Tensor<Shape, D>, options: VarianceOptions = {}): Tensor<Shape, FloatDType<D>> {
+export function std<D extends DType>(
+  x: Tensor<Shape, D>,
+  options: VarianceOptions = {},
+): Tensor<Shape, FloatDType<D>> {
   return inWiderFloat(x, (wide) => sqrt(varianceOf(wide, options)));
 }
 

@@ -1,5 +1,5 @@
-import type { DType } from "../dtype.js";
 import { nonzero, nonzeroSync } from "../composed/nonzero.js";
+import type { DType } from "../dtype.js";
 import type { Shape, Tensor } from "../tensor.js";
 import { gather } from "./gather.js";
 import { type IndexItem, parseIndex } from "./parse.js";
@@ -39,7 +39,9 @@ export function at<D extends DType>(
   const parts = parseIndex("at", x.shape, index);
   if (!parts.some(({ kind }) => kind === "mask")) return gather(basicView(x, parts));
   const found = index.map(async (item) => (isMask(item) ? await nonzero(item) : [item as IndexItem]));
-  return Promise.all(found).then((items) => gather(basicView(x, parseIndex("at", x.shape, items.flat<IndexItem[][]>()))));
+  return Promise.all(found).then((items) =>
+    gather(basicView(x, parseIndex("at", x.shape, items.flat<IndexItem[][]>()))),
+  );
 }
 
 /** The same with the values of bool tensors read at once, blocking. */

@@ -1,11 +1,11 @@
 //! Reading by lists and tensors of positions.
 import { OpError } from "@openelm/native";
+import { tensor } from "../create.js";
 import type { DType } from "../dtype.js";
 import { add, broadcastTo, mul, permute, reshape, take } from "../generated/ops.js";
 import { arange } from "../ranges.js";
 import { broadcastShapes, elements } from "../shape.js";
 import type { Shape, Tensor } from "../tensor.js";
-import { tensor } from "../create.js";
 import type { Basic } from "./view.js";
 
 /** Positions along one axis of a view. */
@@ -20,7 +20,12 @@ export function gather<D extends DType>({ view, selectors, apart }: Basic<D>): T
     if (part.kind === "mask") throw new OpError("INVALID_ARGUMENT", "at", "a bool index cannot stand here");
     const { indices } = part;
     const isTensor = !Array.isArray(indices) && !(indices instanceof Int32Array);
-    return { axis, indices: isTensor ? (indices as Tensor) : tensor(indices as Int32Array, { dtype: "i32", device: view.device }) };
+    return {
+      axis,
+      indices: isTensor
+        ? (indices as Tensor)
+        : tensor(indices as Int32Array, { dtype: "i32", device: view.device }),
+    };
   });
   const [one] = lists;
   if (one === undefined) return view;
@@ -31,7 +36,10 @@ export function gather<D extends DType>({ view, selectors, apart }: Basic<D>): T
 }
 
 /** Several axes at once, which become one: their row-major positions are added up. The result's new axes come first. */
-function gatherMany<D extends DType>(view: Tensor<Shape, D>, lists: readonly AxisIndices[]): Tensor<Shape, D> {
+function gatherMany<D extends DType>(
+  view: Tensor<Shape, D>,
+  lists: readonly AxisIndices[],
+): Tensor<Shape, D> {
   const shape = broadcastShapes(lists.map(({ indices }) => indices.shape));
   if (shape === undefined) {
     const shapes = lists.map(({ indices }) => `[${indices.shape.join(", ")}]`).join(", ");
@@ -40,7 +48,10 @@ function gatherMany<D extends DType>(view: Tensor<Shape, D>, lists: readonly Axi
   const axes = lists.map(({ axis }) => axis);
   const rest = view.shape.map((_, i) => i).filter((i) => !axes.includes(i));
   const sizes = axes.map((axis) => view.shape[axis]!);
-  const merged = reshape(permute(view, [...axes, ...rest]), [elements(sizes), ...rest.map((i) => view.shape[i]!)]);
+  const merged = reshape(permute(view, [...axes, ...rest]), [
+    elements(sizes),
+    ...rest.map((i) => view.shape[i]!),
+  ]);
   let stride = elements(sizes);
   let flat: Tensor | undefined;
   for (const [i, { indices }] of lists.entries()) {
@@ -54,7 +65,12 @@ function gatherMany<D extends DType>(view: Tensor<Shape, D>, lists: readonly Axi
 }
 
 /** `count` axes from `from` on, moved to `to` (counted without them). */
-function moveAxes<D extends DType>(x: Tensor<Shape, D>, from: number, to: number, count: number): Tensor<Shape, D> {
+function moveAxes<D extends DType>(
+  x: Tensor<Shape, D>,
+  from: number,
+  to: number,
+  count: number,
+): Tensor<Shape, D> {
   if (from === to || count === 0) return x;
   const all = x.shape.map((_, i) => i);
   const moved = all.slice(from, from + count);

@@ -18,10 +18,20 @@ export type IndexItem =
 /** An item that is tied to its axis. */
 export type Part =
   | { readonly kind: "at"; readonly axis: number; readonly position: number }
-  | { readonly kind: "range"; readonly axis: number; readonly start: number; readonly size: number; readonly step: number }
+  | {
+      readonly kind: "range";
+      readonly axis: number;
+      readonly start: number;
+      readonly size: number;
+      readonly step: number;
+    }
   | { readonly kind: "new" }
   /** Positions along one axis. */
-  | { readonly kind: "list"; readonly axis: number; readonly indices: Tensor | readonly number[] | Int32Array }
+  | {
+      readonly kind: "list";
+      readonly axis: number;
+      readonly indices: Tensor | readonly number[] | Int32Array;
+    }
   /** A bool tensor over as many axes as it has. */
   | { readonly kind: "mask"; readonly axis: number; readonly mask: Tensor };
 
@@ -38,7 +48,11 @@ export function parseIndex(op: string, shape: Shape, items: readonly Item[]): Pa
   if (ellipses > 1) throw new OpError("INVALID_ARGUMENT", op, 'an index may have one "..." only');
   const named = items.reduce<number>((total, item) => total + width(item), 0);
   if (named > shape.length) {
-    throw new OpError("INVALID_ARGUMENT", op, `${named} indices are too many for the shape [${shape.join(", ")}]`);
+    throw new OpError(
+      "INVALID_ARGUMENT",
+      op,
+      `${named} indices are too many for the shape [${shape.join(", ")}]`,
+    );
   }
   const whole = ellipses === 0 ? [...items, "..."] : items;
   const parts: Part[] = [];
@@ -64,7 +78,11 @@ function part(op: string, item: Item, axis: number, shape: Shape): Part {
   if (typeof item === "string") return { kind: "range", axis, ...range(op, item, size) };
   if (!(item instanceof Tensor)) {
     if (!Array.isArray(item) && !(item instanceof Int32Array)) throw unknownItem(op, item);
-    return { kind: "list", axis, indices: Array.from(item as readonly number[], (one) => position(op, one, axis, size)) };
+    return {
+      kind: "list",
+      axis,
+      indices: Array.from(item as readonly number[], (one) => position(op, one, axis, size)),
+    };
   }
   if (item.dtype === "bool") return { kind: "mask", axis, mask: checkedMask(op, item, axis, shape) };
   if (!["i32", "i64", "u32", "i8", "u8"].includes(item.dtype)) {
@@ -82,17 +100,26 @@ const unknownItem = (op: string, item: unknown): OpError =>
 
 /** An index counted from the front. */
 function position(op: string, index: number, axis: number, size: number): number {
-  if (!Number.isInteger(index)) throw new OpError("INVALID_ARGUMENT", op, `index ${index} of axis ${axis} is no whole number`);
+  if (!Number.isInteger(index))
+    throw new OpError("INVALID_ARGUMENT", op, `index ${index} of axis ${axis} is no whole number`);
   const wrapped = index < 0 ? index + size : index;
   if (wrapped >= 0 && wrapped < size) return wrapped;
-  throw new OpError("INDEX_OUT_OF_RANGE", op, `index ${index} is out of range for axis ${axis} of size ${size}`);
+  throw new OpError(
+    "INDEX_OUT_OF_RANGE",
+    op,
+    `index ${index} is out of range for axis ${axis} of size ${size}`,
+  );
 }
 
 function checkedMask(op: string, mask: Tensor, axis: number, shape: Shape): Tensor {
   const covered = shape.slice(axis, axis + mask.rank);
   if (mask.rank > 0 && mask.shape.every((dim, i) => dim === covered[i])) return mask;
   const shapes = `[${covered.join(", ")}], got [${mask.shape.join(", ")}]`;
-  throw new OpError("SHAPE_MISMATCH", op, `a bool index must have the shape of the axes that it stands for, ${shapes}`);
+  throw new OpError(
+    "SHAPE_MISMATCH",
+    op,
+    `a bool index must have the shape of the axes that it stands for, ${shapes}`,
+  );
 }
 
 const RANGE = /^([+-]?\d+)?:([+-]?\d+)?(?::([+-]?\d+)?)?$/;
@@ -101,9 +128,15 @@ const RANGE = /^([+-]?\d+)?:([+-]?\d+)?(?::([+-]?\d+)?)?$/;
 function range(op: string, text: string, size: number): { start: number; size: number; step: number } {
   const match = RANGE.exec(text.replaceAll(/\s/g, ""));
   if (match === null) {
-    throw new OpError("INVALID_ARGUMENT", op, `"${text}" is no range; write "start:stop:step", each of which may be absent, or "..."`);
+    throw new OpError(
+      "INVALID_ARGUMENT",
+      op,
+      `"${text}" is no range; write "start:stop:step", each of which may be absent, or "..."`,
+    );
   }
-  const [first, last, step = 1] = match.slice(1).map((part) => (part === undefined ? undefined : Number(part)));
+  const [first, last, step = 1] = match
+    .slice(1)
+    .map((part) => (part === undefined ? undefined : Number(part)));
   if (step === 0) throw new OpError("INVALID_ARGUMENT", op, `"${text}": the step must not be 0`);
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const bound = (value: number | undefined, absent: number): number =>

@@ -1,6 +1,6 @@
 import { OpError } from "@openelm/native";
 import { core } from "../core.js";
-import { type DType, DTYPE_INFO } from "../dtype.js";
+import { DTYPE_INFO, type DType } from "../dtype.js";
 import type { Operand } from "../funnel.js";
 import { assign, assignRows, view as viewOf } from "../generated/internal.js";
 import { broadcastTo, contiguous, copy, reshape, where } from "../generated/ops.js";
@@ -32,7 +32,11 @@ import { type Basic, basicView, type Selector } from "./view.js";
  * await x.array(); // [[-1, 7, 7], [-1, -1, -1]]
  * ```
  */
-export function setAt(x: Tensor, index: readonly (IndexItem | Tensor<Shape, "bool">)[], value: Operand): void {
+export function setAt(
+  x: Tensor,
+  index: readonly (IndexItem | Tensor<Shape, "bool">)[],
+  value: Operand,
+): void {
   const parts = parseIndex("setAt", x.shape, index);
   const basic = basicView(x, parts);
   const written = valueFor(x, value);
@@ -40,7 +44,11 @@ export function setAt(x: Tensor, index: readonly (IndexItem | Tensor<Shape, "boo
   if (one === undefined) assign(basic.view, checked(written, basic.view.shape));
   else if (basic.selectors.some(({ part }) => part.kind === "mask")) {
     if (more.length > 0) {
-      throw new OpError("INVALID_ARGUMENT", "setAt", "a bool index cannot be combined with other tensors; use where");
+      throw new OpError(
+        "INVALID_ARGUMENT",
+        "setAt",
+        "a bool index cannot be combined with other tensors; use where",
+      );
     }
     setByMask(basic, one, written);
   } else if (more.length === 0 && !basic.apart) setRows(basic.view, one, written);
@@ -86,7 +94,11 @@ function setRows(view: Tensor, { axis, part }: Selector, value: Tensor): void {
 /** Several lists: the same index of a tensor of row-major positions says where to write in the flat tensor. */
 function setMany(x: Tensor, parts: readonly Part[], value: Tensor): void {
   if (x.size >= 2 ** 31) {
-    throw new OpError("INVALID_ARGUMENT", "setAt", "several index tensors need a tensor of less than 2³¹ elements");
+    throw new OpError(
+      "INVALID_ARGUMENT",
+      "setAt",
+      "several index tensors need a tensor of less than 2³¹ elements",
+    );
   }
   const all = reshape(arange(x.size, { dtype: "i32", device: x.device }), x.shape);
   const positions = gather(basicView(all, parts));

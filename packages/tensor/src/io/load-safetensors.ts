@@ -6,6 +6,7 @@ import { defaults } from "../defaults.js";
 import { type Device, type DeviceLike, device as deviceOf } from "../device.js";
 import { DTYPE_INFO, type DType } from "../dtype.js";
 import { full } from "../generated/internal.js";
+import { bytes } from "../read.js";
 import { elements } from "../shape.js";
 import { Tensor } from "../tensor.js";
 import { to } from "../to.js";
@@ -66,7 +67,7 @@ interface Entry {
 
 interface Header {
   readonly file: number;
-  readonly metadata: Record<string, string>;
+  readonly header: { readonly __metadata__?: Readonly<Record<string, string>> | null };
   readonly tensors: readonly Entry[];
 }
 
@@ -94,22 +95,38 @@ export async function loadSafetensors(path: string, options: LoadOptions = {}): 
   const file = resolve(path);
   const before = await identity(file);
   const header = openHeader(file);
-  const loaded = new Safetensors(file, header.metadata);
-  const reader = mmap || device.name === "meta" ? new MapReader(header.file) : new CopyReader(await open(file), file);
+  const loaded = new Safetensors(file, header.header.__metadata__ ?? {});
+  const reader =
+    mmap || device.name === "meta" ? new MapReader(header.file) : new CopyReader(await open(file), file);
+  const replaced: Tensor[] = [];
   try {
     for (const entry of header.tensors) {
       const made = await reader.read(entry, dtypeOf(file, entry), device);
-      loaded.set(entry.name, dtype !== undefined && DTYPE_INFO[made.dtype].isFloat ? cast(made, dtype) : made);
+      const cast = dtype !== undefined && DTYPE_INFO[made.dtype].isFloat ? to(made, dtype) : made;
+      if (cast !== made) replaced.push(made);
+      loaded.set(entry.name, cast);
     }
-    if ((await identity(file)) !== before) throw new FileError(`${file} changed while it was loaded`, { path: file });
+    if (replaced.length > 0) await settled(device);
+    if ((await identity(file)) !== before) {
+      throw new FileError(`${file} changed while it was loaded`, { path: file });
+    }
     return loaded;
   } catch (error) {
     loaded.dispose();
     throw error;
   } finally {
+    for (const tensor of replaced) tensor.dispose();
     await reader.close();
     core.closeSafetensors(header.file);
   }
+}
+
+/** Resolves when the calls made so far have run: to free a mapping before that would block until then. */
+async function settled(device: Device): Promise<void> {
+  if (device.name === "meta") return;
+  const last = full([], 0, { device });
+  await bytes(last);
+  last.dispose();
 }
 
 async function identity(path: string): Promise<string> {
@@ -136,14 +153,10 @@ function dtypeOf(path: string, { name, dtype }: Entry): DType {
   const ours = OURS.get(dtype);
   if (ours !== undefined) return ours;
   const known = [...OURS.keys()].join(", ");
-  throw new FormatError(`${path}: tensor "${name}" has dtype ${dtype}, which is not supported (${known} are)`, { path });
-}
-
-function cast(x: Tensor, dtype: DType): Tensor {
-  if (x.dtype === dtype) return x;
-  const y = to(x, dtype);
-  x.dispose();
-  return y;
+  throw new FormatError(
+    `${path}: tensor "${name}" has dtype ${dtype}, which is not supported (${known} are)`,
+    { path },
+  );
 }
 
 /** How the bytes of a tensor come into memory. */
@@ -181,8 +194,14 @@ class CopyReader implements Reader {
   async read({ name, start, shape }: Entry, dtype: DType, device: Device): Promise<Tensor> {
     const bytes = new Uint8Array(elements(shape) * DTYPE_INFO[dtype].size);
     for (let at = 0; at < bytes.length; ) {
-      const { bytesRead } = await this.#handle.read(bytes, at, Math.min(bytes.length - at, 1 << 30), start + at);
-      if (bytesRead === 0) throw new FileError(`${this.#path}: ends inside tensor "${name}"`, { path: this.#path });
+      const { bytesRead } = await this.#handle.read(
+        bytes,
+        at,
+        Math.min(bytes.length - at, 1 << 30),
+        start + at,
+      );
+      if (bytesRead === 0)
+        throw new FileError(`${this.#path}: ends inside tensor "${name}"`, { path: this.#path });
       at += bytesRead;
     }
     return new Tensor(core.write(device.id, DTYPE_INFO[dtype].index, shape, bytes), dtype, shape, device);

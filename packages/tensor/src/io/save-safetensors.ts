@@ -33,7 +33,11 @@ const DTYPE_ORDER: readonly DType[] = ["i64", "f64", "f32", "u32", "i32", "bf16"
  * await saveSafetensors("model.safetensors", { weight, bias }, { metadata: { format: "pt" } });
  * ```
  */
-export async function saveSafetensors(path: string, tensors: NamedTensors, options: SaveOptions = {}): Promise<void> {
+export async function saveSafetensors(
+  path: string,
+  tensors: NamedTensors,
+  options: SaveOptions = {},
+): Promise<void> {
   const file = resolve(path);
   refuseMapped(file);
   // What the caller frees or drops meanwhile is still written.
@@ -53,7 +57,8 @@ export async function saveSafetensors(path: string, tensors: NamedTensors, optio
   } catch (error) {
     await handle?.close();
     await rm(temporary, { force: true });
-    if (isSystemError(error)) throw new FileError(`cannot write ${file}: ${error.message}`, { path: file, cause: error });
+    if (isSystemError(error))
+      throw new FileError(`cannot write ${file}: ${error.message}`, { path: file, cause: error });
     throw error;
   } finally {
     for (const [, tensor] of entries) tensor._unhold(false);
@@ -74,18 +79,23 @@ function refuseMapped(file: string): void {
 }
 
 function inOrder(tensors: NamedTensors): (readonly [string, Tensor])[] {
-  const entries: (readonly [string, Tensor])[] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  const entries: (readonly [string, Tensor])[] =
+    tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const rank = ([, tensor]: readonly [string, Tensor]): number => DTYPE_ORDER.indexOf(tensor.dtype);
   return entries.sort((a, b) => rank(a) - rank(b) || Buffer.compare(Buffer.from(a[0]), Buffer.from(b[0])));
 }
 
 /** Length and JSON of the header, filled up with spaces to a multiple of 8 bytes. */
-function header(entries: readonly (readonly [string, Tensor])[], metadata: Readonly<Record<string, string>>): Uint8Array {
+function header(
+  entries: readonly (readonly [string, Tensor])[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const fields: string[] = [];
   if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
   let start = 0;
   for (const [name, { dtype, shape, byteLength }] of entries) {
-    if (name === "__metadata__") throw new UsageError('saveSafetensors: no tensor may be called "__metadata__"');
+    if (name === "__metadata__")
+      throw new UsageError('saveSafetensors: no tensor may be called "__metadata__"');
     const info = { dtype: FORMAT_DTYPES[dtype], shape, data_offsets: [start, start + byteLength] };
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
     start += byteLength;

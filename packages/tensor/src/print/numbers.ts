@@ -74,7 +74,9 @@ function plain(digits: string): string {
 function exponential(value: number, dtype: DType): Parts {
   const exact = Number(shortest(value, dtype)).toExponential();
   const [, fraction = ""] = exact.split("e")[0]!.split(".");
-  const [mantissa, exponent] = (fraction.length > PRECISION ? value.toExponential(PRECISION) : exact).split("e");
+  const [mantissa, exponent] = (fraction.length > PRECISION ? value.toExponential(PRECISION) : exact).split(
+    "e",
+  );
   const [whole, rest = ""] = mantissa!.split(".");
   return [signed(value, whole!), trimZeros(rest), exponent!];
 }

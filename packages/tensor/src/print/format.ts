@@ -24,23 +24,23 @@ const PREFIX = "tensor(";
  *                                     //         [3. , 4. ]])
  * ```
  */
-export function toString(x: Tensor): string {
+export function format(x: Tensor): string {
   if (x.isDisposed) return suffixed("...", x, ["freed"], x.shape);
   if (x.device.name === "meta") return suffixed("...", x, [], x.shape);
   if (x.size === 0) return suffixed("[]", x, [], x.shape.length === 1 ? undefined : x.shape);
   const summarized = x.size > THRESHOLD;
   const { values, shape } = summarized ? edges(x) : { values: dataSync(x), shape: x.shape };
-  const format = formatter(values, x.dtype);
+  const print = formatter(values, x.dtype);
   const suffix = suffixOf(x, [], summarized ? x.shape : undefined);
   const width = LINE_WIDTH - (suffix === ")" ? 1 : 0);
-  const body = layOut(values, { shape, full: x.shape, summarized, format }, width);
+  const body = layOut(values, { shape, full: x.shape, summarized, print }, width);
   return attach(body, suffix);
 }
 
 /** For `util.inspect` and so for `console.log`; an error becomes text. @internal */
 export function inspect(x: Tensor): string {
   try {
-    return toString(x);
+    return format(x);
   } catch (error) {
     return `${PREFIX}<${(error as Error).message}>, ${suffixOf(x, [], x.shape).slice(2)}`;
   }
@@ -66,20 +66,21 @@ interface Layout {
   /** The shape before edges were cut out. */
   readonly full: Shape;
   readonly summarized: boolean;
-  readonly format: (value: number | bigint) => string;
+  readonly print: (value: number | bigint) => string;
 }
 
-function layOut(values: Values, { shape, full, summarized, format }: Layout, width: number): string {
+function layOut(values: Values, { shape, full, summarized, print }: Layout, width: number): string {
   let at = 0;
   const build = (axis: number, indent: string, room: number): string => {
-    if (axis === shape.length) return format(values[at++]!);
+    if (axis === shape.length) return print(values[at++]!);
     const words: string[] = [];
     for (let i = 0; i < shape[axis]!; i++) {
       if (i === EDGE && summarized && full[axis]! > 2 * EDGE) words.push("...");
       words.push(build(axis + 1, `${indent} `, room - 1));
     }
     const left = shape.length - axis;
-    const body = left === 1 ? wrap(words, indent, room - 1) : words.join(`,${"\n".repeat(left - 1)}${indent}`);
+    const body =
+      left === 1 ? wrap(words, indent, room - 1) : words.join(`,${"\n".repeat(left - 1)}${indent}`);
     return `[${body}]`;
   };
   return build(0, " ".repeat(PREFIX.length + 1), width);

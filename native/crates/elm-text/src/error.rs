@@ -1,0 +1,110 @@
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// What went wrong, as callers match it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A file does not hold what its format promises.
+    Format,
+    /// A file cannot be read or written.
+    File,
+    /// Options that cannot be used, alone or with what is on disk.
+    Config,
+    /// An argument outside its range.
+    Argument,
+    /// The caller asked to stop.
+    Cancelled,
+    /// A defect of this library.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The word of TypeScript's `ErrorCode`; `CANCELLED` becomes the signal's reason there.
+    pub const fn code(self) -> &'static str {
+        match self {
+            ErrorKind::Format => "FORMAT",
+            ErrorKind::File => "FILE",
+            ErrorKind::Config => "CONFIG",
+            ErrorKind::Argument => "INVALID_ARGUMENT",
+            ErrorKind::Cancelled => "CANCELLED",
+            ErrorKind::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// An error with the file it is about, where there is one.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub path: Option<PathBuf>,
+    pub message: String,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, path: None, message: message.into() }
+    }
+
+    pub fn format(path: &Path, message: impl fmt::Display) -> Error {
+        let text = format!("{}: {message}", path.display());
+        Error { kind: ErrorKind::Format, path: Some(path.to_owned()), message: text }
+    }
+
+    pub fn file(path: &Path, doing: &str, cause: &io::Error) -> Error {
+        let text = format!("{}: cannot {doing}: {cause}", path.display());
+        Error { kind: ErrorKind::File, path: Some(path.to_owned()), message: text }
+    }
+
+    pub fn config(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Config, message)
+    }
+
+    pub fn argument(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Argument, message)
+    }
+
+    pub fn cancelled() -> Error {
+        Error::new(ErrorKind::Cancelled, "cancelled")
+    }
+
+    /// Names the file of an error that was made from bytes alone.
+    pub fn at(mut self, path: &Path) -> Error {
+        if self.path.is_none() {
+            self.message = format!("{}: {}", path.display(), self.message);
+            self.path = Some(path.to_owned());
+        }
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Runs `work` and turns a panic into an error of `kind`.
+///
+/// Parsers of other crates may panic on hostile input (a slice inside a character, an index out of range);
+/// what they built so far is dropped, so nothing half-made is seen afterwards.
+pub fn guard<T>(kind: ErrorKind, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Error::new(kind, format!("{what}: {}", panic_message(&*panic)))))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "panicked"
+    }
+}

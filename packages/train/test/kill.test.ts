@@ -1,0 +1,62 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { verifyCheckpoint } from "../src/index.js";
+import { tiny } from "./support/tiny.js";
+
+const CHILD = fileURLToPath(new URL("support/kill-child.mjs", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+/** `OPENELM_KILLS=20 npx vitest run packages/train/test/kill.test.ts` for a thorough look. */
+const KILLS = Number(process.env.OPENELM_KILLS ?? 3);
+const STEPS = 100 * KILLS;
+
+/** Runs the child; kills it `delay` ms after its first step. Resolves with the signal that ended it. */
+function train(folder: string, delay: number | undefined): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CHILD, folder, String(STEPS)], {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let errors = "";
+    child.stderr.on("data", (data: Buffer) => {
+      errors += data.toString();
+    });
+    child.stdout.once("data", () => {
+      if (delay !== undefined) setTimeout(() => child.kill("SIGKILL"), delay);
+    });
+    child.stdout.resume();
+    child.on("close", (code, signal) => {
+      if (signal === "SIGKILL" || code === 0) resolve(signal ?? "");
+      else reject(new Error(`the child ended with ${code}: ${errors}`));
+    });
+  });
+}
+
+test("killed at random moments, a run ends with the weights and the log of one that was not", {
+  timeout: 60_000 + 10_000 * KILLS,
+}, async () => {
+  const folder = await mkdtemp(join(tmpdir(), "kill-"));
+  const [whole, killed] = [join(folder, "whole"), join(folder, "killed")];
+  await tiny(
+    { folder: whole, steps: STEPS, checkpoint: { every: 3, keepLast: 3 } },
+    { dropout: 0.2 },
+  ).trainer.fit();
+  let kills = 0;
+  for (let i = 0; i < KILLS; i++) {
+    if ((await train(killed, 250 * Math.random())) === "SIGKILL") kills += 1;
+    const checkpoints = join(killed, "checkpoints");
+    for (const name of await readdir(checkpoints)) {
+      if (name.startsWith("step-")) await verifyCheckpoint(join(checkpoints, name));
+    }
+  }
+  expect(kills).toBe(KILLS);
+  expect(await train(killed, undefined)).toBe("");
+  const last = `checkpoints/step-${String(STEPS).padStart(8, "0")}`;
+  for (const name of ["metrics.jsonl", `${last}/model.safetensors`, `${last}/optimizer.safetensors`]) {
+    expect((await readFile(join(killed, name))).equals(await readFile(join(whole, name))), name).toBe(true);
+  }
+  await rm(folder, { recursive: true });
+});
