@@ -3,5 +3,7 @@ import { trainRecall } from "./recall.js";
 
 for (const window of [6, 4]) {
   const loss = await trainRecall({ window, distance: 4 });
-  console.log(`window ${window}: the token 4 positions before is known with a loss of ${loss.toFixed(3)} nats`);
+  console.log(
+    `window ${window}: the token 4 positions before is known with a loss of ${loss.toFixed(3)} nats`,
+  );
 }

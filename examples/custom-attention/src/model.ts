@@ -1,4 +1,4 @@
-import { Embedding, linearCrossEntropyLoss, Linear, Module, RMSNorm } from "@openelm/nn";
+import { Embedding, Linear, linearCrossEntropyLoss, Module, RMSNorm } from "@openelm/nn";
 import type { Tensor } from "@openelm/tensor";
 import { squaredRelu } from "./squared-relu.js";
 import { WindowAttention, type WindowAttentionOptions } from "./window-attention.js";

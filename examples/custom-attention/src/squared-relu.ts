@@ -13,7 +13,9 @@ const op = defineOp({
   name: "squared_relu",
   forward: (x: Tensor) => [x.relu().square()] as const,
   // d/dx max(x, 0)² = 2 max(x, 0)
-  vjp: ({ inputs: [x], grads: [grad] }) => [grad === null || grad === undefined ? null : grad.mul(x.relu().mul(2))],
+  vjp: ({ inputs: [x], grads: [grad] }) => [
+    grad === null || grad === undefined ? null : grad.mul(x.relu().mul(2)),
+  ],
   reference: (x: Tensor) => [x.relu().mul(x)] as const,
 });
 

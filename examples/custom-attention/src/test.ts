@@ -6,7 +6,10 @@ import { trainRecall } from "./recall.js";
 import { squaredRelu } from "./squared-relu.js";
 
 test("a window of 6 reaches 4 back, a window of 4 does not", async () => {
-  const [inside, outside] = [await trainRecall({ window: 6, distance: 4 }), await trainRecall({ window: 4, distance: 4 })];
+  const [inside, outside] = [
+    await trainRecall({ window: 6, distance: 4 }),
+    await trainRecall({ window: 4, distance: 4 }),
+  ];
   assert.ok(inside < 0.2, `loss ${inside} with the answer in the window`);
   assert.ok(outside > Math.log(16) - 0.2, `loss ${outside} without it`);
 });

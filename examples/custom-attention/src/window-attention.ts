@@ -35,13 +35,18 @@ export class WindowAttention extends Module {
 
   forward(xBTD: Tensor): Tensor {
     const [batch, time, dim] = xBTD.shape as [number, number, number];
-    const qkv = this.qkv.forward(xBTD).reshape([batch, time, 3, this.heads, dim / this.heads]).permute([2, 0, 3, 1, 4]);
+    const qkv = this.qkv
+      .forward(xBTD)
+      .reshape([batch, time, 3, this.heads, dim / this.heads])
+      .permute([2, 0, 3, 1, 4]);
     const [qBHTK, kBHTK, vBHTK] = qkv.unbind(0) as [Tensor, Tensor, Tensor];
     const scores = qBHTK.matmul(kBHTK.permute([0, 1, 3, 2])).mul((dim / this.heads) ** -0.5);
     const positions = arange(time, { dtype: "i32" });
     const distances = positions.expandDims(1).sub(positions);
     const visible = distances.ge(0).logicalAnd(distances.lt(this.window));
-    const biasHTT = this.distanceBias.value.take(distances.clamp({ min: 0, max: this.window - 1 }), { axis: 1 });
+    const biasHTT = this.distanceBias.value.take(distances.clamp({ min: 0, max: this.window - 1 }), {
+      axis: 1,
+    });
     const weights = softmax(where(visible, scores.add(biasHTT), Number.NEGATIVE_INFINITY));
     const y = weights.matmul(vBHTK).permute([0, 2, 1, 3]).reshape([batch, time, dim]);
     return this.out.forward(y);

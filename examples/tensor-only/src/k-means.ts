@@ -5,7 +5,10 @@ export function blobs(centers: Tensor, points: number, spread: number, generator
   const [count, dim] = centers.shape as [number, number];
   return scope(() => {
     const noise = normal([count, points, dim], { std: spread, generator });
-    return centers.expandDims(1).add(noise).reshape([count * points, dim]);
+    return centers
+      .expandDims(1)
+      .add(noise)
+      .reshape([count * points, dim]);
   });
 }
 
@@ -21,7 +24,11 @@ export interface Clusters {
  *
  * Each round assigns every point to its nearest center and moves the centers to the means of their points.
  */
-export async function kMeans(points: Tensor, clusters: number, { rounds = 20, generator = new Generator(0) } = {}): Promise<Clusters> {
+export async function kMeans(
+  points: Tensor,
+  clusters: number,
+  { rounds = 20, generator = new Generator(0) } = {},
+): Promise<Clusters> {
   let centers = farApart(points, clusters, generator);
   const errors: number[] = [];
   for (let round = 0; round < rounds; round++) {

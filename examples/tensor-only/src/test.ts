@@ -4,7 +4,12 @@ import { Generator, liveTensors, tensor } from "@openelm/tensor";
 import { blobs, kMeans } from "./k-means.js";
 
 test("the centers of well separated blobs are found", async () => {
-  const truth = [[0, 0], [6, 1], [2, 7], [-5, 4]];
+  const truth = [
+    [0, 0],
+    [6, 1],
+    [2, 7],
+    [-5, 4],
+  ];
   const generator = new Generator(7);
   const points = blobs(tensor(truth), 250, 0.6, generator);
 
@@ -22,7 +27,16 @@ test("the centers of well separated blobs are found", async () => {
 
 test("Lloyd's rounds never make the error larger, and free what they make", async () => {
   const generator = new Generator(1);
-  const points = blobs(tensor([[0, 0], [1, 1], [2, 0]]), 100, 0.5, generator);
+  const points = blobs(
+    tensor([
+      [0, 0],
+      [1, 1],
+      [2, 0],
+    ]),
+    100,
+    0.5,
+    generator,
+  );
   const before = liveTensors();
 
   const { centers, errors } = await kMeans(points, 3, { rounds: 12, generator });

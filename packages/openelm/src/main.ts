@@ -34,8 +34,12 @@ export function program(): Command {
     .addHelpText("after", "\nopenelm COMMAND --help shows the options and examples of a command.");
   for (const command of COMMANDS) top.addCommand(command());
   everywhere(top, (command) => {
-    command.exitOverride().helpCommand(false).showHelpAfterError(`(${pathOf(command)} --help shows what there is)`);
-    if (command !== top) command.helpOption("-h, --help", "print this help").configureHelp({ showGlobalOptions: true });
+    command
+      .exitOverride()
+      .helpCommand(false)
+      .showHelpAfterError(`(${pathOf(command)} --help shows what there is)`);
+    if (command !== top)
+      command.helpOption("-h, --help", "print this help").configureHelp({ showGlobalOptions: true });
   });
   return top;
 }
@@ -56,7 +60,8 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_CODE;
     const { message, code, exitCode } = describeError(error);
-    if (args.includes("--json")) process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
+    if (args.includes("--json"))
+      process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
     if (args.includes("--debug") && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     else process.stderr.write(`${pc.red("error")} ${message}\n`);
     return exitCode;

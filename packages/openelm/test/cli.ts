@@ -25,7 +25,10 @@ export interface RunOptions {
 /** A new empty folder. */
 export const temporary = (): string => mkdtempSync(join(tmpdir(), "openelm-cli-"));
 
-export async function openelm(args: readonly string[], { cwd = temporary(), env = {}, onOutput }: RunOptions = {}): Promise<Result> {
+export async function openelm(
+  args: readonly string[],
+  { cwd = temporary(), env = {}, onOutput }: RunOptions = {},
+): Promise<Result> {
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd,
     env: { ...process.env, OPENELM_THREADS: "2", NO_COLOR: "1", CI: "true", ...env },
@@ -40,7 +43,16 @@ export async function openelm(args: readonly string[], { cwd = temporary(), env 
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
   });
-  const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.on("error", reject).on("close", resolve),
+  );
   const lines = stdout.split("\n").filter((line) => line.startsWith("{"));
-  return { code, stdout, stderr, get events() { return lines.map((line) => JSON.parse(line) as Record<string, unknown>); } };
+  return {
+    code,
+    stdout,
+    stderr,
+    get events() {
+      return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    },
+  };
 }

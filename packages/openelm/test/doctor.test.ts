@@ -9,7 +9,11 @@ test("doctor --json names platform, core and devices", async () => {
     node: process.version,
     platform: expect.stringContaining(process.arch),
     problems: [],
-    core: { version: expect.any(String), tableHash: expect.any(Number), simd: expect.stringMatching(/^(avx2|avx512|neon|portable)$/) },
+    core: {
+      version: expect.any(String),
+      tableHash: expect.any(Number),
+      simd: expect.stringMatching(/^(avx2|avx512|neon|portable)$/),
+    },
   });
   expect(report.devices).toEqual([{ name: "cpu", threads: 2, memoryLimit: expect.any(Number) }]);
 });

@@ -20,22 +20,62 @@ function folder(files: Record<string, string>): string {
 
 describe("a user's mistake is one message without a stack trace, and code 1", () => {
   test.each<[string, string[], Record<string, string>, RegExp]>([
-    ["a size that is not there", ["describe", "OpenELM-271M"], {}, /no size "OpenELM-271M"; there are OpenELM-270M/],
+    [
+      "a size that is not there",
+      ["describe", "OpenELM-271M"],
+      {},
+      /no size "OpenELM-271M"; there are OpenELM-270M/,
+    ],
     ["a folder without a model", ["describe", "./nothing"], {}, /nothing\/config\.json cannot be read/],
     ["a config.json that is no JSON", ["describe", "."], { "config.json": "{" }, /config\.json is not JSON/],
     ["generating from nothing", ["generate", "-m", "nothing", "-p", "x"], {}, /nothing does not exist/],
     ["a text that is missing", ["train", "--text", "nothing.txt"], {}, /nothing\.txt cannot be read/],
-    ["a text that is too short", ["train", "--text", "a.txt"], { "a.txt": "short" }, /a\.txt holds 5 characters/],
+    [
+      "a text that is too short",
+      ["train", "--text", "a.txt"],
+      { "a.txt": "short" },
+      /a\.txt holds 5 characters/,
+    ],
     ["neither text nor configuration", ["train"], {}, /a configuration, or --text FILE/],
     ["a configuration that is missing", ["train", "nothing.yaml"], {}, /nothing\.yaml/],
-    ["YAML that does not parse", ["train", "c.yaml"], { "c.yaml": "version: 1\nmodel: {" }, /c\.yaml:\d+:\d+: /],
-    ["an unknown key", ["train", "c.yaml"], { "c.yaml": CONFIG.replace("steps", "stepps") }, /c\.yaml:6:1: .*did you mean steps\?/],
-    ["a value that cannot be", ["train", "c.yaml", "--set", "optim.lr=fast"], { "c.yaml": CONFIG }, /--set optim\.lr=fast: .*number/],
+    [
+      "YAML that does not parse",
+      ["train", "c.yaml"],
+      { "c.yaml": "version: 1\nmodel: {" },
+      /c\.yaml:\d+:\d+: /,
+    ],
+    [
+      "an unknown key",
+      ["train", "c.yaml"],
+      { "c.yaml": CONFIG.replace("steps", "stepps") },
+      /c\.yaml:6:1: .*did you mean steps\?/,
+    ],
+    [
+      "a value that cannot be",
+      ["train", "c.yaml", "--set", "optim.lr=fast"],
+      { "c.yaml": CONFIG },
+      /--set optim\.lr=fast: .*number/,
+    ],
     ["a corpus that is missing", ["train", "c.yaml"], { "c.yaml": CONFIG }, /corpus\.txt/],
-    ["a tokenizer that is missing", ["data", "prepare", "a.txt", "-t", "no.json", "-o", "out"], { "a.txt": "x" }, /no\.json/],
-    ["a tokenizer that is broken", ["data", "prepare", "a.txt", "-t", "t.json", "-o", "out"], { "a.txt": "x", "t.json": "{}" }, /t\.json/],
+    [
+      "a tokenizer that is missing",
+      ["data", "prepare", "a.txt", "-t", "no.json", "-o", "out"],
+      { "a.txt": "x" },
+      /no\.json/,
+    ],
+    [
+      "a tokenizer that is broken",
+      ["data", "prepare", "a.txt", "-t", "t.json", "-o", "out"],
+      { "a.txt": "x", "t.json": "{}" },
+      /t\.json/,
+    ],
     ["files that match nothing", ["tokenizer", "train", "*.parquet"], {}, /\*\.parquet: no file to read/],
-    ["a quickstart where other files are", ["quickstart", "--folder", "."], { "a.txt": "x" }, /holds other files/],
+    [
+      "a quickstart where other files are",
+      ["quickstart", "--folder", "."],
+      { "a.txt": "x" },
+      /holds other files/,
+    ],
   ])("%s", async (_, args, files, message) => {
     const { code, stderr, stdout } = await openelm(args, { cwd: folder(files) });
     expect(stderr).toMatch(message);
@@ -55,7 +95,9 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
   test("--json tells it to a program as well", async () => {
     const { code, events } = await openelm(["describe", "nothing", "--json"]);
     expect(code).toBe(1);
-    expect(events).toEqual([{ type: "error", code: "CONFIG", message: expect.stringContaining('no size "nothing"') }]);
+    expect(events).toEqual([
+      { type: "error", code: "CONFIG", message: expect.stringContaining('no size "nothing"') },
+    ]);
   });
 
   test("a model's folder without a tokenizer is named", async () => {

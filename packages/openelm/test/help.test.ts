@@ -1,7 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { openelm } from "./cli.js";
 
-const COMMANDS = [["quickstart"], ["train"], ["generate"], ["tokenizer", "train"], ["data", "prepare"], ["describe"], ["doctor"]];
+const COMMANDS = [
+  ["quickstart"],
+  ["train"],
+  ["generate"],
+  ["tokenizer", "train"],
+  ["data", "prepare"],
+  ["describe"],
+  ["doctor"],
+];
 
 describe("--help", () => {
   test.each(COMMANDS)("of %s %s shows options and examples", async (...words) => {

@@ -8,7 +8,11 @@ describe("quickstart", { timeout: 90_000 }, () => {
   const place = temporary();
   writeFileSync(join(place, "notes.txt"), simpleText(400));
   const args = ["quickstart", "--text", "notes.txt", "--steps", "16"];
-  const state = () => JSON.parse(readFileSync(join(place, "runs/quickstart/quickstart.json"), "utf8")) as Record<string, unknown>;
+  const state = () =>
+    JSON.parse(readFileSync(join(place, "runs/quickstart/quickstart.json"), "utf8")) as Record<
+      string,
+      unknown
+    >;
 
   test("stopped by Ctrl-C it saves; run again it goes on, finishes and makes a report", async () => {
     let sent = false;
@@ -28,7 +32,10 @@ describe("quickstart", { timeout: 90_000 }, () => {
     expect(code).toBe(0);
     expect(stdout).toContain("Goes on with runs/quickstart");
     expect(stdout).toMatch(/4\. training +16 steps/);
-    const { looks, finished } = state() as { looks: { share: number; bitsPerByte: number; answers: unknown[] }[]; finished: boolean };
+    const { looks, finished } = state() as {
+      looks: { share: number; bitsPerByte: number; answers: unknown[] }[];
+      finished: boolean;
+    };
     expect(finished).toBe(true);
     expect(looks.map(({ share }) => share)).toEqual([0, 0.25, 0.5, 1]);
     expect(looks.at(-1)!.bitsPerByte).toBeLessThan(looks[0]!.bitsPerByte);

@@ -5,12 +5,19 @@ import { openelm, temporary } from "./cli.js";
 import { simpleText } from "./text.js";
 
 /** A model that takes a step in some milliseconds. */
-const SMALL = ["model.layers=2", "model.modelDim=64", "batch.sequences=4", "batch.sequenceLength=64", "eval.batches=4"];
+const SMALL = [
+  "model.layers=2",
+  "model.modelDim=64",
+  "batch.sequences=4",
+  "batch.sequenceLength=64",
+  "eval.batches=4",
+];
 const set = [...SMALL, "optim.lr=1e-2"].flatMap((setting) => ["--set", setting]);
 const place = temporary();
 writeFileSync(join(place, "notes.txt"), simpleText());
 
-const train = (...args: string[]) => openelm(["train", "--text", "notes.txt", ...set, ...args], { cwd: place });
+const train = (...args: string[]) =>
+  openelm(["train", "--text", "notes.txt", ...set, ...args], { cwd: place });
 const losses = (folder: string): number[] =>
   readFileSync(join(place, folder, "metrics.jsonl"), "utf8")
     .split("\n")
@@ -31,7 +38,10 @@ describe("train --text, generate, train again", { timeout: 60_000 }, () => {
     for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
       expect(existsSync(join(place, "whole/model", file)), file).toBe(true);
     }
-    expect(JSON.parse(readFileSync(join(place, "whole/model/config.json"), "utf8"))).toMatchObject({ model_type: "openelm", model_dim: 64 });
+    expect(JSON.parse(readFileSync(join(place, "whole/model/config.json"), "utf8"))).toMatchObject({
+      model_type: "openelm",
+      model_dim: 64,
+    });
   });
 
   test("generate continues a prompt, the same for the same seed", async () => {
@@ -48,7 +58,10 @@ describe("train --text, generate, train again", { timeout: 60_000 }, () => {
   });
 
   test("generate --json gives a token a line and the whole text", async () => {
-    const { events } = await openelm(["generate", "--model", "whole/model", "-p", "The", "-n", "5", "-t", "0", "--json"], { cwd: place });
+    const { events } = await openelm(
+      ["generate", "--model", "whole/model", "-p", "The", "-n", "5", "-t", "0", "--json"],
+      { cwd: place },
+    );
     const tokens = events.filter(({ type }) => type === "token");
     const done = events.at(-1)!;
     expect(done.type).toBe("done");
@@ -102,7 +115,10 @@ describe("train --text, generate, train again", { timeout: 60_000 }, () => {
 
 describe("tokenizer train and data prepare", { timeout: 30_000 }, () => {
   test("make a corpus that train takes", async () => {
-    const tokenizer = await openelm(["tokenizer", "train", "notes.txt", "--vocab-size", "400", "-o", "tok", "--json"], { cwd: place });
+    const tokenizer = await openelm(
+      ["tokenizer", "train", "notes.txt", "--vocab-size", "400", "-o", "tok", "--json"],
+      { cwd: place },
+    );
     expect(tokenizer.events.at(-1)).toMatchObject({ type: "done", vocabSize: 400 });
 
     const args = ["data", "prepare", "notes.txt", "-t", "tok", "-o", "shards", "--validation", "0.1"];

@@ -11,7 +11,8 @@ export interface ErrorReport {
 
 /** Describes anything that was thrown. */
 export function describeError(error: unknown): ErrorReport {
-  if (error instanceof Interrupted) return { message: "stopped", code: "INTERRUPTED", exitCode: INTERRUPTED_CODE };
+  if (error instanceof Interrupted)
+    return { message: "stopped", code: "INTERRUPTED", exitCode: INTERRUPTED_CODE };
   if (isOpenELMError(error)) return { message: error.message, code: error.code, exitCode: 1 };
   if (isSystemError(error)) return { message: error.message, code: error.code, exitCode: 1 };
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -20,5 +21,7 @@ export function describeError(error: unknown): ErrorReport {
 
 /** Whether the operating system refused something; the message then names the call and the file. */
 function isSystemError(error: unknown): error is NodeJS.ErrnoException & { readonly code: string } {
-  return error instanceof Error && "syscall" in error && typeof (error as NodeJS.ErrnoException).code === "string";
+  return (
+    error instanceof Error && "syscall" in error && typeof (error as NodeJS.ErrnoException).code === "string"
+  );
 }

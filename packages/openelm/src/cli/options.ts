@@ -18,8 +18,11 @@ export const number =
   (text: string): number => {
     const value = Number(text);
     if (text.trim() === "" || !Number.isFinite(value) || value < least || value > most) {
-      const bounds = [Number.isFinite(least) ? `at least ${least}` : "", Number.isFinite(most) ? `at most ${most}` : ""];
-      throw new InvalidArgumentError(`it must be a number ${bounds.filter(Boolean).join(" and ")}`.trimEnd() + ".");
+      const bounds = [
+        Number.isFinite(least) ? ` at least ${least}` : "",
+        Number.isFinite(most) ? ` at most ${most}` : "",
+      ];
+      throw new InvalidArgumentError(`it must be a number${bounds.filter(Boolean).join(" and")}.`);
     }
     return value;
   };
@@ -28,4 +31,5 @@ export const number =
 export const repeated = (text: string, earlier: readonly string[] = []): string[] => [...earlier, text];
 
 /** Text for the end of a command's help. */
-export const examples = (...lines: readonly string[]): string => `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`;
+export const examples = (...lines: readonly string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`;

@@ -42,7 +42,10 @@ function barView(output: Output, title: string): ProgressView {
     emptyOnZero: true,
     stopOnComplete: false,
     format: (options, params, payload: { detail?: string; eta?: string }) => {
-      const drawn = (cliProgress.Format.BarFormat as (progress: number, options: object) => string)(params.progress, options);
+      const drawn = (cliProgress.Format.BarFormat as (progress: number, options: object) => string)(
+        params.progress,
+        options,
+      );
       const percent = `${Math.floor(params.progress * 100)}%`.padStart(4);
       const line = [`${title} ${drawn}${percent}`, payload.eta, payload.detail].filter(Boolean).join("  ");
       return line.slice(0, (process.stderr.columns ?? 80) - 1);
@@ -91,7 +94,11 @@ function lineView(output: Output, title: string, unit: string): ProgressView {
       if (performance.now() < next) return;
       next = performance.now() + LINE_EVERY;
       const share = total ? `${Math.floor((done / total) * 100)}%` : `${whole(done)} ${unit}`;
-      output.note([`${title} ${share}`, eta === undefined ? "" : `${duration(eta)} left`, detail].filter(Boolean).join("  "));
+      output.note(
+        [`${title} ${share}`, eta === undefined ? "" : `${duration(eta)} left`, detail]
+          .filter(Boolean)
+          .join("  "),
+      );
     },
     print: (text) => output.say(text),
     end(line) {

@@ -59,7 +59,10 @@ function describeEvent(event: Exclude<TrainEvent, StepEvent>): string | undefine
     }
     case "sample": {
       const answers = event.sample as readonly { readonly prompt: string; readonly text: string }[];
-      return [`step ${whole(event.step)}:`, ...answers.map(({ prompt, text }) => `  ${pc.dim(prompt)}${oneLine(text)}`)].join("\n");
+      return [
+        `step ${whole(event.step)}:`,
+        ...answers.map(({ prompt, text }) => `  ${pc.dim(prompt)}${oneLine(text)}`),
+      ].join("\n");
     }
     case "checkpoint":
       return pc.dim(`step ${whole(event.step)}: saved ${event.folder}`);

@@ -18,7 +18,10 @@ interface PrepareOptions {
 
 /** `openelm data`: corpora. */
 export function dataCommand(): Command {
-  return new Command("data").summary("tokenize a corpus into shards").description("Works on corpora.").addCommand(prepareCommand());
+  return new Command("data")
+    .summary("tokenize a corpus into shards")
+    .description("Works on corpora.")
+    .addCommand(prepareCommand());
 }
 
 function prepareCommand(): Command {
@@ -31,7 +34,12 @@ function prepareCommand(): Command {
     .requiredOption("-o, --output <folder>", "where the shards go")
     .option("--text-key <name>", "field or column with the text, in JSONL and Parquet", "text")
     .option("--text-unit <unit>", "what a document of a text file is: line or file", "line")
-    .option("--validation <share>", "share of the documents that is held out", number({ least: 0, most: 0.99 }), 0.005)
+    .option(
+      "--validation <share>",
+      "share of the documents that is held out",
+      number({ least: 0, most: 0.99 }),
+      0.005,
+    )
     .option("--shard-tokens <n>", "tokens of a shard", integer(1), 2 ** 26)
     .option("--overwrite", "replace another corpus in the folder")
     .option("--json", "progress and manifest as JSON, an object a line")
@@ -53,13 +61,29 @@ async function run(inputs: string[], options: PrepareOptions): Promise<void> {
     const view = showProgress(output, "shards", "bytes");
     const { textKey, textUnit, shardTokens, validation, overwrite = false } = options;
     const manifest = await prepare(
-      { inputs, output: options.output, tokenizer, textKey, textUnit, shardTokens, validationFraction: validation, overwrite },
+      {
+        inputs,
+        output: options.output,
+        tokenizer,
+        textKey,
+        textUnit,
+        shardTokens,
+        validationFraction: validation,
+        overwrite,
+      },
       {
         signal,
         onProgress({ done, total, rate, metrics }) {
           const eta = rate && total ? (total - done) / rate : undefined;
           const tokens = metrics?.tokens;
-          view.update({ done, total, eta, detail: [rate ? `${bytes(rate)}/s` : "", tokens ? `${count(tokens)} tokens` : ""].filter(Boolean).join("  ") });
+          view.update({
+            done,
+            total,
+            eta,
+            detail: [rate ? `${bytes(rate)}/s` : "", tokens ? `${count(tokens)} tokens` : ""]
+              .filter(Boolean)
+              .join("  "),
+          });
         },
       },
     ).finally(() => view.end());

@@ -24,7 +24,11 @@ export function describeCommand(): Command {
     .option("--json", 'print {"parameters", "layers"}')
     .addHelpText(
       "after",
-      examples("openelm describe OpenELM-270M", "openelm describe OpenELM-3B --vocab-size 32128 --json", "openelm describe runs/quickstart/model"),
+      examples(
+        "openelm describe OpenELM-270M",
+        "openelm describe OpenELM-3B --vocab-size 32128 --json",
+        "openelm describe runs/quickstart/model",
+      ),
     )
     .action(describe);
 }
@@ -37,10 +41,16 @@ async function describe(what: string, { vocabSize, json }: DescribeOptions): Pro
   const config = openelmConfig(size, vocabSize === undefined ? {} : { vocabSize });
   const model = new OpenELM(config);
   const parameters = model.parameterCount();
-  const layers = config.layerShapes.map(({ queryHeads, kvHeads, feedForwardDim }) => ({ queryHeads, kvHeads, feedForwardDim }));
+  const layers = config.layerShapes.map(({ queryHeads, kvHeads, feedForwardDim }) => ({
+    queryHeads,
+    kvHeads,
+    feedForwardDim,
+  }));
   output.emit({ parameters, layers });
   output.say(`${what}: ${whole(parameters)} parameters`);
-  output.say(`${config.layers} layers of width ${config.modelDim}, heads of ${config.headDim}, ${whole(config.vocabSize)} tokens`);
+  output.say(
+    `${config.layers} layers of width ${config.modelDim}, heads of ${config.headDim}, ${whole(config.vocabSize)} tokens`,
+  );
   output.say();
   const rows = config.layerShapes.map((shape, i) => [
     String(i),

@@ -31,7 +31,9 @@ interface Report {
 export function doctorCommand(): Command {
   return new Command("doctor")
     .summary("what this machine has, and what is wrong with the installation")
-    .description("Shows the platform, the native core and the devices; exit code 1 if something keeps them from working.")
+    .description(
+      "Shows the platform, the native core and the devices; exit code 1 if something keeps them from working.",
+    )
     .option("--json", "print one JSON object")
     .addHelpText("after", examples("openelm doctor", "openelm doctor --json"))
     .action(doctor);
@@ -64,7 +66,9 @@ async function doctor({ json }: { readonly json?: boolean }): Promise<void> {
 function coreRows(core: Report["core"]): string[][] {
   if ("error" in core) return [["core", "not loaded"]];
   const { source, version, simd, build } = core;
-  const built = build ? [["built by", `rustc ${build.rustc}, ${build.triple}, ${build.profile}, sources ${build.sources}`]] : [];
+  const built = build
+    ? [["built by", `rustc ${build.rustc}, ${build.triple}, ${build.profile}, sources ${build.sources}`]]
+    : [];
   return [["core", `${version}, ${source}`], ...built, ["vector units", simd]];
 }
 
@@ -94,10 +98,18 @@ async function tryDevices(problems: string[]): Promise<DeviceReport[]> {
   const { devices, scope, tensor, withDefaults } = await import("@openelm/tensor");
   const reports: DeviceReport[] = [];
   for (const device of devices()) {
-    const product = withDefaults({ device }, () => scope(() => tensor([[1, 2], [3, 4]]).matmul(tensor([[5], [6]]))));
+    const product = withDefaults({ device }, () =>
+      scope(() =>
+        tensor([
+          [1, 2],
+          [3, 4],
+        ]).matmul(tensor([[5], [6]])),
+      ),
+    );
     const values = Array.from((await product.data()) as Float32Array);
     product.dispose();
-    if (values.join() !== "17,39") problems.push(`device ${device.name}: [[1, 2], [3, 4]] × [5, 6] gave [${values}], not [17, 39]`);
+    if (values.join() !== "17,39")
+      problems.push(`device ${device.name}: [[1, 2], [3, 4]] × [5, 6] gave [${values}], not [17, 39]`);
     reports.push({ name: device.name, threads: device.stats().threads, memoryLimit: device.memory().limit });
   }
   return reports;

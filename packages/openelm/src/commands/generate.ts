@@ -30,9 +30,22 @@ export function generateCommand(): Command {
     .option("-n, --max-tokens <n>", "most tokens that are made", integer(1), 128)
     .option("-t, --temperature <x>", "0 takes the likeliest token always", number({ least: 0 }), 0.8)
     .option("--top-k <n>", "only the n likeliest tokens", integer(1))
-    .option("--top-p <x>", "only the likeliest tokens that have the probability x together", number({ least: 0, most: 1 }))
-    .option("--min-p <x>", "only tokens at least x times as likely as the likeliest", number({ least: 0, most: 1 }))
-    .option("--repetition-penalty <x>", "above 1 makes tokens rarer that came before", number({ least: 0 }), 1)
+    .option(
+      "--top-p <x>",
+      "only the likeliest tokens that have the probability x together",
+      number({ least: 0, most: 1 }),
+    )
+    .option(
+      "--min-p <x>",
+      "only tokens at least x times as likely as the likeliest",
+      number({ least: 0, most: 1 }),
+    )
+    .option(
+      "--repetition-penalty <x>",
+      "above 1 makes tokens rarer that came before",
+      number({ least: 0 }),
+      1,
+    )
     .option("--stop <text>", "end before this text (may be repeated)", repeated)
     .option("--seed <n>", "same seed, same text", integer(), 0)
     .addOption(new Option("--dtype <dtype>", "cast the weights").choices(["f32", "bf16", "f16"]))

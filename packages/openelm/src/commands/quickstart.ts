@@ -23,15 +23,35 @@ export function quickstartCommand(): Command {
     .option("--minutes <n>", "minutes of training", number({ least: 0.05 }), 4)
     .option("--text <file>", "a text of your own (default: WordNet)")
     .option("--seed <n>", "fixes initial weights and the order of the text", integer(), 0)
-    .addOption(new Option("--steps <n>", "so many updates instead of minutes, for the same result each time").argParser(integer(1)))
+    .addOption(
+      new Option(
+        "--steps <n>",
+        "so many updates instead of minutes, for the same result each time",
+      ).argParser(integer(1)),
+    )
     .option("--folder <folder>", "where everything goes", "runs/quickstart")
     .option("-y, --yes", "replace a run with other settings without asking")
     .option("--json", "stages, steps and results as JSON, an object a line")
-    .addHelpText("after", examples("openelm quickstart", "openelm quickstart --minutes 10 --seed 2 --yes", "openelm quickstart --text notes.txt --folder runs/notes"))
+    .addHelpText(
+      "after",
+      examples(
+        "openelm quickstart",
+        "openelm quickstart --minutes 10 --seed 2 --yes",
+        "openelm quickstart --text notes.txt --folder runs/notes",
+      ),
+    )
     .action(run);
 }
 
-async function run({ minutes, text, seed, steps, folder, yes = false, json }: QuickstartCommandOptions): Promise<void> {
+async function run({
+  minutes,
+  text,
+  seed,
+  steps,
+  folder,
+  yes = false,
+  json,
+}: QuickstartCommandOptions): Promise<void> {
   const { quickstart } = await import("../quickstart/quickstart.js");
   const output = new Output({ json });
   const settings = steps === undefined ? { text, minutes, seed } : { text, steps, seed };

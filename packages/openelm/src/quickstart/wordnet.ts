@@ -15,7 +15,13 @@ export interface WordnetText {
 
 const FILES = ["data.noun", "data.verb", "data.adj", "data.adv"];
 
-const PARTS: Readonly<Record<string, string>> = { n: "noun", v: "verb", a: "adjective", s: "adjective", r: "adverb" };
+const PARTS: Readonly<Record<string, string>> = {
+  n: "noun",
+  v: "verb",
+  a: "adjective",
+  s: "adjective",
+  r: "adverb",
+};
 
 /**
  * WordNet's entries as text: `greengrocer (noun): a grocer who sells fresh fruits and vegetables`.
@@ -50,7 +56,9 @@ export function entryOf(line: string): string | undefined {
   if (part === undefined) return undefined;
   const count = Number.parseInt(fields[3]!, 16);
   // Adjectives carry their position in brackets, such as `galore(ip)`.
-  const words = Array.from({ length: count }, (_, i) => fields[4 + 2 * i]!.replace(/\([a-z]+\)$/, "").replaceAll("_", " "));
+  const words = Array.from({ length: count }, (_, i) =>
+    fields[4 + 2 * i]!.replace(/\([a-z]+\)$/, "").replaceAll("_", " "),
+  );
   return `${words.join(", ")} (${part}): ${line.slice(bar + 2).trim()}`;
 }
 

@@ -1,7 +1,7 @@
 //! Plots as SVG text, drawn without a browser.
 import { scaleLinear, scaleLog } from "d3-scale";
 import { line } from "d3-shape";
-import { escape } from "./html.js";
+import { escapeHtml } from "./html.js";
 
 /** One line of a plot. */
 export interface Series {
@@ -31,9 +31,12 @@ const MAX_POINTS = 600;
 
 /** A plot of lines over one axis. */
 export function lineChart({ title, xLabel, series, log = false, fromZero = false }: ChartOptions): string {
-  const finite = series.map((s) => ({ ...s, points: s.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y) && !(log && y <= 0)) }));
+  const finite = series.map((s) => ({
+    ...s,
+    points: s.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y) && !(log && y <= 0)),
+  }));
   const all = finite.flatMap(({ points }) => points);
-  const caption = `<figcaption>${escape(title)}${legend(series)}</figcaption>`;
+  const caption = `<figcaption>${escapeHtml(title)}${legend(series)}</figcaption>`;
   if (all.length === 0) return `<figure>${caption}<p>no data</p></figure>`;
   const x = scaleLinear(extent(all.map(([x]) => x)), [MARGIN.left, WIDTH - MARGIN.right]);
   const [low, high] = extent(all.map(([, y]) => y));
@@ -41,10 +44,18 @@ export function lineChart({ title, xLabel, series, log = false, fromZero = false
     .domain(fromZero ? [0, high] : [low, high])
     .range([HEIGHT - MARGIN.bottom, MARGIN.top])
     .nice();
-  const path = line<readonly [number, number]>(([px]) => x(px), ([, py]) => y(py));
+  const path = line<readonly [number, number]>(
+    ([px]) => x(px),
+    ([, py]) => y(py),
+  );
   const drawn = finite.map(({ points, faint, dots }, i) => {
     const shown = thin(points);
-    const marks = dots ? shown.map(([px, py]) => `<circle cx="${round(x(px))}" cy="${round(y(py))}" r="3.5"><title>${label(px)}: ${label(py)}</title></circle>`) : [];
+    const marks = dots
+      ? shown.map(
+          ([px, py]) =>
+            `<circle cx="${round(x(px))}" cy="${round(y(py))}" r="3.5"><title>${label(px)}: ${label(py)}</title></circle>`,
+        )
+      : [];
     return `<g class="s${i}${faint ? " faint" : ""}"><path d="${path.digits(1)(shown) ?? ""}"/>${marks.join("")}</g>`;
   });
   const yTicks = spread(y.ticks(5), y);
@@ -53,11 +64,13 @@ export function lineChart({ title, xLabel, series, log = false, fromZero = false
     return `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}"/><text x="${MARGIN.left - 8}" y="${at + 4}" text-anchor="end">${label(tick)}</text>`;
   });
   const base = HEIGHT - MARGIN.bottom;
-  const xTicks = x.ticks(6).map((tick) => `<text x="${round(x(tick))}" y="${base + 16}" text-anchor="middle">${label(tick)}</text>`);
+  const xTicks = x
+    .ticks(6)
+    .map((tick) => `<text x="${round(x(tick))}" y="${base + 16}" text-anchor="middle">${label(tick)}</text>`);
   return (
-    `<figure>${caption}<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(title)}">${grid.join("")}` +
+    `<figure>${caption}<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(title)}">${grid.join("")}` +
     `<line class="axis" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${base}" y2="${base}"/>${xTicks.join("")}` +
-    `<text x="${WIDTH - MARGIN.right}" y="${HEIGHT - 3}" text-anchor="end" class="label">${escape(xLabel)}</text>${drawn.join("")}</svg></figure>`
+    `<text x="${WIDTH - MARGIN.right}" y="${HEIGHT - 3}" text-anchor="end" class="label">${escapeHtml(xLabel)}</text>${drawn.join("")}</svg></figure>`
   );
 }
 
@@ -73,7 +86,14 @@ export function smoothed(points: readonly (readonly [number, number])[], window 
 }
 
 const legend = (series: readonly Series[]): string =>
-  series.length < 2 ? "" : series.map(({ name, faint }, i) => `<span class="key s${i}${faint ? " faint" : ""}">${escape(name)}</span>`).join("");
+  series.length < 2
+    ? ""
+    : series
+        .map(
+          ({ name, faint }, i) =>
+            `<span class="key s${i}${faint ? " faint" : ""}">${escapeHtml(name)}</span>`,
+        )
+        .join("");
 
 /** Ticks that leave room for their labels; a logarithmic axis has more than that. */
 function spread(ticks: readonly number[], at: (tick: number) => number): number[] {
@@ -103,7 +123,9 @@ function extent(values: readonly number[]): [number, number] {
     high = Math.max(high, value);
   }
   // A plot of one value needs some room as well.
-  return low === high ? [low - (Math.abs(low) || 1) * 0.05, high + (Math.abs(high) || 1) * 0.05] : [low, high];
+  return low === high
+    ? [low - (Math.abs(low) || 1) * 0.05, high + (Math.abs(high) || 1) * 0.05]
+    : [low, high];
 }
 
 function thin<T>(points: readonly T[]): T[] {

@@ -1,6 +1,7 @@
 //! The picture of layer-wise scaling: heads and feed-forward width of every layer.
-import { scaleLinear } from "d3-scale";
+
 import type { LayerShape } from "@openelm/models";
+import { scaleLinear } from "d3-scale";
 
 const ROW = 24;
 const HEAD = 13;
@@ -13,7 +14,10 @@ const WIDTH = 720;
 export function layersPicture(layers: readonly LayerShape[]): string {
   const mostHeads = Math.max(...layers.map(({ queryHeads }) => queryHeads));
   const barLeft = LEFT + Math.max(mostHeads * (HEAD + 2), LABEL) + 28;
-  const width = scaleLinear([0, Math.max(...layers.map(({ feedForwardDim }) => feedForwardDim))], [0, WIDTH - barLeft - 60]);
+  const width = scaleLinear(
+    [0, Math.max(...layers.map(({ feedForwardDim }) => feedForwardDim))],
+    [0, WIDTH - barLeft - 60],
+  );
   const rows = layers.map(({ queryHeads, kvHeads, feedForwardDim }, layer) => {
     const y = (layers.length - 1 - layer) * ROW + 22;
     const heads = Array.from({ length: queryHeads }, (_, head) => {

@@ -2,7 +2,7 @@
 import type { LayerShape } from "@openelm/models";
 import { whole } from "../cli/format.js";
 import { lineChart, smoothed } from "./chart.js";
-import { escape, htmlTable } from "./html.js";
+import { escapeHtml, htmlTable } from "./html.js";
 import { layersPicture } from "./layers.js";
 import { STYLE } from "./style.js";
 
@@ -37,10 +37,17 @@ export interface ReportData {
   readonly evaluations: readonly EvaluationRow[];
   readonly samples: readonly SampleRow[];
   /** Other programs' bits per byte on the text. */
-  readonly yardsticks: readonly { readonly name: string; readonly bitsPerByte: number; readonly note?: string }[];
+  readonly yardsticks: readonly {
+    readonly name: string;
+    readonly bitsPerByte: number;
+    readonly note?: string;
+  }[];
   readonly layers: readonly LayerShape[];
   /** Groups of facts: model, text, training, machine. */
-  readonly facts: readonly { readonly title: string; readonly rows: readonly (readonly [string, string])[] }[];
+  readonly facts: readonly {
+    readonly title: string;
+    readonly rows: readonly (readonly [string, string])[];
+  }[];
   /** Commands to go on with. */
   readonly commands: readonly { readonly what: string; readonly command: string }[];
 }
@@ -49,24 +56,34 @@ export interface ReportData {
 export function reportPage(data: ReportData): string {
   const { title, summary, evaluations, samples, layers, facts, commands } = data;
   const sections = [
-    `<h1>${escape(title)}</h1><p>${escape(summary)}</p>`,
+    `<h1>${escapeHtml(title)}</h1><p>${escapeHtml(summary)}</p>`,
     evaluations.length > 0 ? `<h2>Held-out text, bits per byte</h2>${yardsticks(data)}` : "",
     `<h2>Training</h2><div class="charts">${charts(data).join("")}</div>`,
     samples.length > 0 ? `<h2>What it writes</h2>${answers(samples)}` : "",
     `<h2>Layer-wise scaling</h2><p>Layers grow from first to last, in heads and in width.</p>${layersPicture(layers)}`,
     `<h2>Configuration</h2><div class="facts">${facts
-      .map(({ title, rows }) => `<section><h3>${escape(title)}</h3>${htmlTable([], rows.map((row) => row.map(escape)))}</section>`)
+      .map(
+        ({ title, rows }) =>
+          `<section><h3>${escapeHtml(title)}</h3>${htmlTable(
+            [],
+            rows.map((row) => row.map(escapeHtml)),
+          )}</section>`,
+      )
       .join("")}</div>`,
-    `<h2>Go on</h2>${htmlTable([], commands.map(({ what, command }) => [escape(what), `<code>${escape(command)}</code>`]))}`,
+    `<h2>Go on</h2>${htmlTable(
+      [],
+      commands.map(({ what, command }) => [escapeHtml(what), `<code>${escapeHtml(command)}</code>`]),
+    )}`,
   ];
   return (
     `<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n` +
-    `<title>${escape(title)}</title>\n<style>${STYLE}</style>\n</head>\n<body>\n<main>\n${sections.filter(Boolean).join("\n")}\n</main>\n</body>\n</html>\n`
+    `<title>${escapeHtml(title)}</title>\n<style>${STYLE}</style>\n</head>\n<body>\n<main>\n${sections.filter(Boolean).join("\n")}\n</main>\n</body>\n</html>\n`
   );
 }
 
 function charts({ steps, evaluations }: ReportData): string[] {
-  const over = (pick: (row: StepRow) => number): [number, number][] => steps.map((row) => [row.step, pick(row)]);
+  const over = (pick: (row: StepRow) => number): [number, number][] =>
+    steps.map((row) => [row.step, pick(row)]);
   const loss = over((row) => row.loss);
   const norms = over((row) => row.gradNorm);
   return [
@@ -79,7 +96,12 @@ function charts({ steps, evaluations }: ReportData): string[] {
         { name: "held out", points: evaluations.map(({ step, loss }) => [step, loss]), dots: true },
       ],
     }),
-    lineChart({ title: "Learning rate", xLabel: "step", fromZero: true, series: [{ name: "lr", points: over((row) => row.lr) }] }),
+    lineChart({
+      title: "Learning rate",
+      xLabel: "step",
+      fromZero: true,
+      series: [{ name: "lr", points: over((row) => row.lr) }],
+    }),
     lineChart({
       title: "Tokens per second",
       xLabel: "step",
@@ -101,13 +123,16 @@ function charts({ steps, evaluations }: ReportData): string[] {
 /** Bars of bits per byte, the model's first. */
 function yardsticks({ evaluations, yardsticks }: ReportData): string {
   const own = evaluations.at(-1)!;
-  const rows = [{ name: "this model, on text it has not seen", bitsPerByte: own.bitsPerByte, note: `step ${own.step}` }, ...yardsticks];
+  const rows = [
+    { name: "this model, on text it has not seen", bitsPerByte: own.bitsPerByte, note: `step ${own.step}` },
+    ...yardsticks,
+  ];
   const most = Math.max(...rows.map(({ bitsPerByte }) => bitsPerByte));
   const bars = rows.map(({ name, bitsPerByte, note = "" }, i) => [
-    escape(name),
+    escapeHtml(name),
     `<div class="bar${i === 0 ? " own" : ""}" style="width:${((bitsPerByte / most) * 100).toFixed(1)}%"></div>`,
     `<b>${bitsPerByte.toFixed(3)}</b>`,
-    escape(note),
+    escapeHtml(note),
   ]);
   return `<div class="bars">${htmlTable([], bars)}</div>`;
 }
@@ -116,7 +141,7 @@ function answers(samples: readonly SampleRow[]): string {
   const prompts = samples[0]!.answers.map(({ prompt }) => prompt);
   const rows = samples.map(({ share, step, answers }) => [
     `<b>${Math.round(share * 100)}%</b><br><small>step ${whole(step)}</small>`,
-    ...prompts.map((_, i) => escape(answers[i]?.text ?? "")),
+    ...prompts.map((_, i) => escapeHtml(answers[i]?.text ?? "")),
   ]);
-  return `<div class="answers">${htmlTable(["", ...prompts.map(escape)], rows)}</div>`;
+  return `<div class="answers">${htmlTable(["", ...prompts.map(escapeHtml)], rows)}</div>`;
 }

@@ -1,7 +1,15 @@
 //! From a configuration to a trainer.
 import { basename, extname, join } from "node:path";
 import { openShards, PackedLoader, type PackedLoaderOptions, type Tokenizer } from "@openelm/data";
-import { generate, type GenerateOptions, HF_NAMES, OpenELM, openelmConfig, type OpenELMOptions, toHFConfig } from "@openelm/models";
+import {
+  type GenerateOptions,
+  generate,
+  HF_NAMES,
+  OpenELM,
+  type OpenELMOptions,
+  openelmConfig,
+  toHFConfig,
+} from "@openelm/models";
 import { ConfigError } from "@openelm/native";
 import { withDefaults } from "@openelm/tensor";
 import {
@@ -51,7 +59,11 @@ export function runFolder({ folder }: TrainConfig, source: string): string {
 }
 
 /** Makes model, optimizer, loader and trainer. Weights are made at the first step. */
-export async function assemble(config: TrainConfig, corpus: PreparedCorpus, options: AssembleOptions): Promise<AssembledRun> {
+export async function assemble(
+  config: TrainConfig,
+  corpus: PreparedCorpus,
+  options: AssembleOptions,
+): Promise<AssembledRun> {
   const { tokenizer, shards, manifest } = corpus;
   const { folder } = options;
   const model = makeModel(config, tokenizer);
@@ -75,10 +87,23 @@ export async function assemble(config: TrainConfig, corpus: PreparedCorpus, opti
     clip: config.optim.clip,
     maxSkips: config.maxSkips,
     loss: { ...config.loss, ignoreIndex: -100 },
-    checkpoint: { ...config.checkpoint, files: modelFiles(model, { names: HF_NAMES, extras: (place) => writeExtras(model, tokenizer, place) }) },
+    checkpoint: {
+      ...config.checkpoint,
+      files: modelFiles(model, { names: HF_NAMES, extras: (place) => writeExtras(model, tokenizer, place) }),
+    },
     tensorboard: config.log.tensorboard,
-    ...(heldOut ? { evaluation: { every: config.eval.every, batches: () => first(heldOut(), config.eval.batches), bytesPerToken } } : {}),
-    ...(config.sample ? { sample: { every: config.sample.every, run: () => answer(model, tokenizer, config.sample!) } } : {}),
+    ...(heldOut
+      ? {
+          evaluation: {
+            every: config.eval.every,
+            batches: () => first(heldOut(), config.eval.batches),
+            bytesPerToken,
+          },
+        }
+      : {}),
+    ...(config.sample
+      ? { sample: { every: config.sample.every, run: () => answer(model, tokenizer, config.sample!) } }
+      : {}),
     ...timing,
     ...options.train,
   });
@@ -105,7 +130,9 @@ function makeModel(config: TrainConfig, tokenizer: Tokenizer): OpenELM {
   const options = { vocabSize: tokenizer.vocabSize, ...ids, ...known } as OpenELMOptions;
   const full = openelmConfig((size ?? options) as never, options);
   if (full.vocabSize < tokenizer.vocabSize) {
-    throw new ConfigError(`model.vocabSize is ${full.vocabSize}, the tokenizer has ${tokenizer.vocabSize} tokens`);
+    throw new ConfigError(
+      `model.vocabSize is ${full.vocabSize}, the tokenizer has ${tokenizer.vocabSize} tokens`,
+    );
   }
   return withDefaults({ device, seed }, () => new OpenELM(full));
 }
@@ -117,7 +144,10 @@ function makeOptimizer({ optim }: TrainConfig, model: OpenELM): Optimizer {
 
 /** What makes a folder with weights a model that other programs load. */
 async function writeExtras(model: OpenELM, tokenizer: Tokenizer, folder: string): Promise<void> {
-  await writeFileDurably(join(folder, "config.json"), `${JSON.stringify(toHFConfig(model.config), null, 2)}\n`);
+  await writeFileDurably(
+    join(folder, "config.json"),
+    `${JSON.stringify(toHFConfig(model.config), null, 2)}\n`,
+  );
   await tokenizer.save(folder);
 }
 
@@ -127,7 +157,10 @@ export async function saveModel({ model, tokenizer, folder }: AssembledRun): Pro
   await tokenizer.save(target);
   await model.save(join(target, "model.safetensors"), { names: HF_NAMES, metadata: { format: "pt" } });
   // The configuration comes last: a folder with one is a whole model.
-  await writeFileDurably(join(target, "config.json"), `${JSON.stringify(toHFConfig(model.config), null, 2)}\n`);
+  await writeFileDurably(
+    join(target, "config.json"),
+    `${JSON.stringify(toHFConfig(model.config), null, 2)}\n`,
+  );
   return target;
 }
 

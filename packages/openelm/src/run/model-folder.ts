@@ -25,10 +25,14 @@ export async function findModelFolder(folder: string): Promise<string> {
   for (const place of [folder, join(folder, "model")]) if (isModel(place)) return place;
   const checkpoints = join(folder, "checkpoints");
   if (existsSync(join(checkpoints, "latest.json"))) {
-    const { folder: name } = JSON.parse(await readFile(join(checkpoints, "latest.json"), "utf8")) as { folder: string };
+    const { folder: name } = JSON.parse(await readFile(join(checkpoints, "latest.json"), "utf8")) as {
+      folder: string;
+    };
     if (isModel(join(checkpoints, name))) return join(checkpoints, name);
   }
-  const what = existsSync(folder) ? "holds no model: config.json, model.safetensors and tokenizer.json are needed" : "does not exist";
+  const what = existsSync(folder)
+    ? "holds no model: config.json, model.safetensors and tokenizer.json are needed"
+    : "does not exist";
   throw new FileError(`${folder} ${what}`, { path: folder });
 }
 
@@ -36,7 +40,8 @@ export async function findModelFolder(folder: string): Promise<string> {
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const place = await findModelFolder(folder);
   const file = TOKENIZER_FILES.map((name) => join(place, name)).find((path) => existsSync(path));
-  if (file === undefined) throw new FileError(`${place} has no ${TOKENIZER_FILES.join(" or ")}`, { path: place });
+  if (file === undefined)
+    throw new FileError(`${place} has no ${TOKENIZER_FILES.join(" or ")}`, { path: place });
   const tokenizer = await Tokenizer.load(file);
   const model = await OpenELM.load(place, options);
   model.eval();

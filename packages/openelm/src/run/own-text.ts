@@ -23,10 +23,14 @@ export interface OwnText {
  * @throws FileError if it cannot be read, UsageError if it holds too little text or is no plain text.
  */
 export async function ownText(file: string, folder: string): Promise<OwnText> {
-  if (PLAIN.test(file)) throw new UsageError(`${file} holds records: name it in a configuration as data.text`);
+  if (PLAIN.test(file))
+    throw new UsageError(`${file} holds records: name it in a configuration as data.text`);
   const text = await readText(file);
   const pieces = cut(text);
-  if (text.trim().length < 1000) throw new UsageError(`${file} holds ${text.trim().length} characters; a model needs some thousand to learn from`);
+  if (text.trim().length < 1000)
+    throw new UsageError(
+      `${file} holds ${text.trim().length} characters; a model needs some thousand to learn from`,
+    );
   await mkdir(folder, { recursive: true });
   const path = join(folder, "corpus.jsonl");
   const lines = `${pieces.map((piece) => JSON.stringify({ text: piece })).join("\n")}\n`;
@@ -37,7 +41,8 @@ export async function ownText(file: string, folder: string): Promise<OwnText> {
 async function readText(file: string): Promise<string> {
   try {
     const { size } = await stat(file);
-    if (size > LARGEST) throw new UsageError(`${file} is larger than 512 MiB: name it in a configuration as data.text`);
+    if (size > LARGEST)
+      throw new UsageError(`${file} is larger than 512 MiB: name it in a configuration as data.text`);
     const bytes = await readFile(file);
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes).replaceAll("\r\n", "\n");
   } catch (cause) {
@@ -50,7 +55,9 @@ async function readText(file: string): Promise<string> {
 /** Whole paragraphs, or lines where there are no paragraphs, joined until a piece is long enough. */
 export function cut(text: string): string[] {
   const paragraphs = text.split(/\n{2,}/);
-  const units = paragraphs.flatMap((p) => (p.length > 2 * PIECE ? p.split("\n").map((line, i) => (i === 0 ? line : `\n${line}`)) : [p]));
+  const units = paragraphs.flatMap((p) =>
+    p.length > 2 * PIECE ? p.split("\n").map((line, i) => (i === 0 ? line : `\n${line}`)) : [p],
+  );
   const pieces: string[] = [];
   let piece = "";
   for (const unit of units) {

@@ -13,8 +13,12 @@ export interface RunProgress {
 export async function readProgress(folder: string): Promise<RunProgress | undefined> {
   const checkpoints = join(folder, "checkpoints");
   try {
-    const { folder: name } = JSON.parse(await readFile(join(checkpoints, "latest.json"), "utf8")) as { folder: string };
-    const { step, elapsed } = JSON.parse(await readFile(join(checkpoints, name, "state.json"), "utf8")) as RunProgress;
+    const { folder: name } = JSON.parse(await readFile(join(checkpoints, "latest.json"), "utf8")) as {
+      folder: string;
+    };
+    const { step, elapsed } = JSON.parse(
+      await readFile(join(checkpoints, name, "state.json"), "utf8"),
+    ) as RunProgress;
     return { step, elapsed };
   } catch {
     return undefined;
