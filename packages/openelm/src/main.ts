@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { describeError } from "./cli/errors.js";
+import { INTERRUPTED_CODE } from "./cli/interrupt.js";
 import { dataCommand } from "./commands/data.js";
 import { describeCommand } from "./commands/describe.js";
 import { doctorCommand } from "./commands/doctor.js";
@@ -62,7 +63,8 @@ export async function main(args: readonly string[]): Promise<number> {
     const { message, code, exitCode } = describeError(error);
     if (args.includes("--json"))
       process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
-    if (args.includes("--debug") && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    if (exitCode === INTERRUPTED_CODE) process.stderr.write(`${message}\n`);
+    else if (args.includes("--debug") && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     else process.stderr.write(`${pc.red("error")} ${message}\n`);
     return exitCode;
   }

@@ -7,11 +7,19 @@ export function isInteractive(stream: Writable & { readonly isTTY?: boolean }): 
   return stream.isTTY === true && TERM !== "dumb" && (CI === undefined || CI === "" || CI === "false");
 }
 
+/** A line that is drawn again and again, and must go while another is written. */
+export interface LiveLine {
+  hide(): void;
+  show(): void;
+}
+
 /** Results go to the standard output, what tells of progress to the standard error. */
 export class Output {
   readonly json: boolean;
   /** Whether bars are drawn. */
   readonly interactive: boolean;
+  /** What is drawn at the moment. */
+  live: LiveLine | undefined;
 
   constructor({ json = false }: { readonly json?: boolean | undefined } = {}) {
     this.json = json;
@@ -20,7 +28,7 @@ export class Output {
 
   /** A line of the result, for a person. */
   say(text = ""): void {
-    if (!this.json) process.stdout.write(`${text}\n`);
+    this.#print(process.stdout, `${text}\n`);
   }
 
   /** Text of the result without a line's end, for a person. */
@@ -30,7 +38,14 @@ export class Output {
 
   /** A line about the work itself, for a person. */
   note(text: string): void {
-    if (!this.json) process.stderr.write(`${text}\n`);
+    this.#print(process.stderr, `${text}\n`);
+  }
+
+  #print(stream: Writable, text: string): void {
+    if (this.json) return;
+    this.live?.hide();
+    stream.write(text);
+    this.live?.show();
   }
 
   /** A JSON line, for a program. */

@@ -73,14 +73,12 @@ function barView(output: Output, title: string): ProgressView {
     running = false;
   };
   draw(last);
+  output.live = { hide: clear, show: () => draw(last) };
   return {
     update: draw,
-    print(text) {
-      clear();
-      output.say(text);
-      draw(last);
-    },
+    print: (text) => output.say(text),
     end(line) {
+      output.live = undefined;
       clear();
       if (line !== undefined) output.say(line);
     },

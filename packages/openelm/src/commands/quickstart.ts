@@ -57,6 +57,6 @@ async function run({
   const settings = steps === undefined ? { text, minutes, seed } : { text, steps, seed };
   await interruptible(
     (signal) => quickstart({ settings, folder, yes, output, signal }),
-    () => output.note("\nsaving; Ctrl-C again stops at once"),
+    () => output.note("stopping; the same command goes on. Ctrl-C again stops at once"),
   );
 }

@@ -77,7 +77,7 @@ async function train(file: string | undefined, options: TrainOptions): Promise<v
         `${target}: the model, in Hugging Face form\n${pc.dim(`openelm generate --model ${folder} --prompt "..."`)}`,
       );
     },
-    () => output.note("\nsaving; Ctrl-C again stops at once"),
+    () => output.note("stopping; the same command goes on. Ctrl-C again stops at once"),
   );
 }
 

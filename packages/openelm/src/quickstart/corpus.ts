@@ -2,6 +2,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ownText } from "../run/own-text.js";
+import type { PreparedCorpus } from "../run/text.js";
+import { heldOutPrompts, type Prompt, wordnetPrompts } from "./prompts.js";
 import { wordnetText } from "./wordnet.js";
 
 /** The text that is trained on. */
@@ -14,12 +16,9 @@ export interface QuickstartCorpus {
   readonly documents: number;
   /** What a document of it is called. */
   readonly unit: string;
-  /** Beginnings that the model is asked to go on from. */
-  readonly prompts: readonly string[];
+  /** What the model is asked to go on from, once it is known what was held out. */
+  readonly prompts: (corpus: PreparedCorpus) => Promise<Prompt[]>;
 }
-
-/** Words whose entries the hash holds out, so that the model never sees them, and one that everybody knows. */
-const WORDNET_PROMPTS = ["ocean (noun):", "greengrocer (noun):", "jazz up (verb):"];
 
 /** Writes the text into the folder and describes it. */
 export async function makeCorpus(file: string | undefined, folder: string): Promise<QuickstartCorpus> {
@@ -40,25 +39,19 @@ async function fromWordnet(folder: string): Promise<QuickstartCorpus> {
     bytes,
     documents: entries,
     unit: "entries",
-    prompts: WORDNET_PROMPTS,
+    prompts: (corpus) => wordnetPrompts(corpus, text),
   };
 }
 
 async function fromFile(file: string, folder: string): Promise<QuickstartCorpus> {
   const { path, pieces } = await ownText(file, folder);
   const bytes = await readFile(file);
-  const starts = [0, 0.4, 0.8].map((share) => beginning(pieces[Math.floor(share * pieces.length)]!));
   return {
     path,
     source: file,
     bytes,
     documents: pieces.length,
     unit: "pieces",
-    prompts: [...new Set(starts)],
+    prompts: heldOutPrompts,
   };
-}
-
-/** The first words of a text. */
-function beginning(text: string): string {
-  return text.trim().split(/\s+/).slice(0, 4).join(" ");
 }

@@ -7,6 +7,7 @@ import { oneLine, TrainingView } from "../cli/training-view.js";
 import { type AssembledRun, answer, assemble } from "../run/assemble.js";
 import { readProgress } from "../run/progress.js";
 import { countedTargets, type PreparedCorpus } from "../run/text.js";
+import type { Prompt } from "./prompts.js";
 import type { Look } from "./state.js";
 
 /** Shares of the training after which the model is looked at. */
@@ -17,11 +18,14 @@ const HELD_OUT_ROWS = { sequenceLength: 512, batchSize: 4 };
 /** Held-out batches of a look on the way; the last look takes all. */
 const SOME_BATCHES = 16;
 
+/** Likely words, but not the same ones over and over. */
+const SAMPLING = { temperature: 0.5, topP: 0.9 };
+
 export interface QuickstartRun {
   readonly config: TrainConfig;
   readonly folder: string;
   readonly corpus: PreparedCorpus;
-  readonly prompts: readonly string[];
+  readonly prompts: readonly Prompt[];
   /** Looks of an earlier part of the run. */
   readonly looks: readonly Look[];
   /** Keeps the looks so far. */
@@ -30,16 +34,12 @@ export interface QuickstartRun {
   readonly signal: AbortSignal;
 }
 
-/** Trains to the end and returns the run and all looks. */
-export async function trainQuickstart(
-  run: QuickstartRun,
-): Promise<{ assembled: AssembledRun; looks: readonly Look[] }> {
+/** Trains to the end. */
+export async function trainQuickstart(run: QuickstartRun): Promise<AssembledRun> {
   const { config, folder, corpus, output, signal } = run;
   const before = await readProgress(folder);
-  const progress = config.minutes === undefined ? undefined : (before?.elapsed ?? 0) / (60 * config.minutes);
   const assembled = await assemble(config, corpus, {
     folder,
-    ...(progress === undefined ? {} : { progress }),
     // A look does both.
     train: { evaluation: undefined, sample: undefined },
   });
@@ -70,7 +70,7 @@ export async function trainQuickstart(
   } finally {
     view.end();
   }
-  return { assembled, looks };
+  return assembled;
 }
 
 async function lookAt(
@@ -88,7 +88,9 @@ async function lookAt(
     bytesPerToken,
     ignoreIndex: -100,
   });
-  const answers = await answer(model, tokenizer, { prompts, maxTokens: 48 }, { temperature: 0.5, topP: 0.9 });
+  const texts = prompts.map(({ text }) => text);
+  const written = await answer(model, tokenizer, { prompts: texts, maxTokens: 48 }, SAMPLING);
+  const answers = written.map((one, i) => ({ ...one, unseen: prompts[i]!.unseen }));
   return { share, step, loss, bitsPerByte: bitsPerByte!, answers };
 }
 
@@ -102,7 +104,9 @@ async function* some<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
 
 function describeLook({ share, bitsPerByte, answers }: Look): string {
   const title = `${pc.bold(`${Math.round(share * 100)}%`.padStart(5))}  ${bitsPerByte.toFixed(3)} bits per byte on held-out text`;
-  return [title, ...answers.map(({ prompt, text }) => `       ${pc.cyan(prompt)}${oneLine(text)}`)].join(
-    "\n",
-  );
+  const lines = answers.map(({ prompt, text, unseen }) => {
+    const mark = unseen ? pc.dim(" (never seen)") : "";
+    return `       ${pc.cyan(prompt)}${oneLine(text)}${mark}`;
+  });
+  return [title, ...lines].join("\n");
 }

@@ -1,5 +1,5 @@
 //! What a quickstart leaves behind to go on from: `quickstart.json`.
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError } from "@openelm/native";
 import { writeFileDurably } from "@openelm/train";
@@ -22,7 +22,10 @@ export interface Look {
   /** Nats per token. */
   readonly loss: number;
   readonly bitsPerByte: number;
-  readonly answers: readonly Answer[];
+  readonly answers: readonly (Answer & {
+    /** Whether nothing that begins like the prompt was trained on. */
+    readonly unseen: boolean;
+  })[];
 }
 
 /** Another program's bits per byte on the same text. */
@@ -64,6 +67,7 @@ export async function readState(folder: string): Promise<QuickstartState | undef
 }
 
 export async function writeState(folder: string, state: QuickstartState): Promise<void> {
+  await mkdir(folder, { recursive: true });
   await writeFileDurably(fileOf(folder), `${JSON.stringify(state, null, 2)}\n`);
 }
 

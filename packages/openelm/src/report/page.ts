@@ -26,7 +26,7 @@ export interface EvaluationRow {
 export interface SampleRow {
   readonly share: number;
   readonly step: number;
-  readonly answers: readonly { readonly prompt: string; readonly text: string }[];
+  readonly answers: readonly { readonly prompt: string; readonly text: string; readonly unseen: boolean }[];
 }
 
 export interface ReportData {
@@ -138,10 +138,13 @@ function yardsticks({ evaluations, yardsticks }: ReportData): string {
 }
 
 function answers(samples: readonly SampleRow[]): string {
-  const prompts = samples[0]!.answers.map(({ prompt }) => prompt);
+  const prompts = samples[0]!.answers.map(
+    ({ prompt, unseen }) =>
+      `${escapeHtml(prompt)}${unseen ? "<br><small>never seen in training</small>" : ""}`,
+  );
   const rows = samples.map(({ share, step, answers }) => [
     `<b>${Math.round(share * 100)}%</b><br><small>step ${whole(step)}</small>`,
     ...prompts.map((_, i) => escapeHtml(answers[i]?.text ?? "")),
   ]);
-  return `<div class="answers">${htmlTable(["", ...prompts.map(escapeHtml)], rows)}</div>`;
+  return `<div class="answers">${htmlTable(["", ...prompts], rows)}</div>`;
 }

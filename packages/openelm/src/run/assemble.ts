@@ -25,6 +25,7 @@ import {
   type TrainerOptions,
   writeFileDurably,
 } from "@openelm/train";
+import { type RunProgress, readProgress } from "./progress.js";
 import { countedTargets, type PreparedCorpus } from "./text.js";
 import { timedSchedule } from "./timed-schedule.js";
 
@@ -47,8 +48,6 @@ export interface Answer {
 /** Changes to what a configuration says, for callers with a loop of their own. */
 export interface AssembleOptions {
   readonly folder: string;
-  /** Share of a timed run that is done already. */
-  readonly progress?: number;
   /** Leaves evaluation and samples to the caller. */
   readonly train?: Partial<TrainerOptions>;
 }
@@ -76,7 +75,7 @@ export async function assemble(
   const validation = hasHeldOut ? await openShards(shards, { split: "validation" }) : undefined;
   const heldOut = validation && (() => new PackedLoader(validation, { ...shape, shuffle: false, epochs: 1 }));
   const bytesPerToken = manifest.validation.textBytes / countedTargets(manifest.validation);
-  const timing = timingOf(config, options.progress);
+  const timing = timingOf(config, await readProgress(folder));
   const trainer = new Trainer({
     model,
     optimizer,
@@ -111,14 +110,14 @@ export async function assemble(
 }
 
 /** When the run ends, and the learning rates until then. */
-function timingOf(config: TrainConfig, progress: number | undefined): Partial<TrainerOptions> {
+function timingOf(config: TrainConfig, before: RunProgress | undefined): Partial<TrainerOptions> {
   const { steps, tokens, minutes, batch } = config;
   const perUpdate = batch.sequences * batch.sequenceLength * batch.accumulate;
   // Nearly all positions of packed rows count, so this is about the number of updates.
   const updates = steps ?? (tokens === undefined ? undefined : Math.ceil(tokens / perUpdate));
   const limits = { steps, tokens, minutes };
   if (updates !== undefined) return { ...limits, schedule: configSchedule(config, updates) };
-  const { schedule, follow } = timedSchedule(config, progress);
+  const { schedule, follow } = timedSchedule(config, before);
   return { ...limits, schedule, onEvent: (event: TrainEvent) => follow(event) };
 }
 

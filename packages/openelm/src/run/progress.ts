@@ -7,6 +7,8 @@ export interface RunProgress {
   readonly step: number;
   /** Seconds of training. */
   readonly elapsed: number;
+  /** Learning rate of the last update. */
+  readonly lr: number;
 }
 
 /** Reads where the run in a folder stands; undefined where there is no checkpoint. The trainer checks it in full. */
@@ -16,10 +18,10 @@ export async function readProgress(folder: string): Promise<RunProgress | undefi
     const { folder: name } = JSON.parse(await readFile(join(checkpoints, "latest.json"), "utf8")) as {
       folder: string;
     };
-    const { step, elapsed } = JSON.parse(
+    const { step, elapsed, lr } = JSON.parse(
       await readFile(join(checkpoints, name, "state.json"), "utf8"),
     ) as RunProgress;
-    return { step, elapsed };
+    return { step, elapsed, lr };
   } catch {
     return undefined;
   }
