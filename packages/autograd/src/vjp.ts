@@ -140,9 +140,9 @@ export function vjp<Args extends readonly unknown[], R extends Tensor | readonly
   const pull = (cotangent: Tensor | readonly Tensor[]): unknown => {
     if (disposed) throw new UsageError("this pull has been disposed");
     if (used) throw new UsageError("pull may be called once; pass { retain: true } to vjp to call it again");
-    used = !retain;
     const cotangents = [cotangent].flat() as Tensor[];
     checkCotangents(specs, cotangents);
+    used = !retain;
     try {
       return scope(() => rebuild(leaves, tape.pull(outputs, cotangents, keys, { retain, own: true })));
     } finally {

@@ -225,7 +225,7 @@ describe("gradients of gradients", () => {
   });
 
   test("of a pull made elsewhere are refused, not wrong", () => {
-    const { pull } = vjp((x: Tensor) => rmsNorm(x, ones([2], { dtype: "f64" })), [f64([1, 2])]);
+    const { pull } = vjp((x: Tensor) => x.softmax(), [f64([1, 2])]);
     const outer = grad((w: Tensor) => pull(w)[0].sum());
     expect(() => outer(f64([1, 1]))).toThrow(/call vjp\(\) inside/);
   });

@@ -26,7 +26,9 @@ export function allClose(
   options: Partial<Tolerance> = {},
 ): Comparison {
   if (!(actual instanceof Tensor)) throw new UsageError("toBeAllClose compares tensors; got no tensor");
-  const like = (expected instanceof Tensor ? expected : tensor(expected as TensorData)) as Tensor;
+  // Plain numbers are as exact as they are written.
+  const dtype = actual.dtype === "i64" ? "i64" : "f64";
+  const like = (expected instanceof Tensor ? expected : tensor(expected as TensorData, { dtype })) as Tensor;
   try {
     return compare(actual as Tensor, like, typeof expected === "number", expected instanceof Tensor, options);
   } finally {

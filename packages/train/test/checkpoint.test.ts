@@ -10,6 +10,8 @@ import {
   type TrainEvent,
   type Trainer,
   verifyCheckpoint,
+  writeFileDurably,
+  writeFolderDurably,
 } from "../src/index.js";
 import { type Tiny, tiny, weightsOf } from "./support/tiny.js";
 
@@ -306,6 +308,17 @@ describe("a disk that takes nothing", () => {
     const events = await collect(trainer);
     expect(events.map(({ type }) => type)).toEqual(["checkpoint", "done"]);
     expect(await checkpoints()).toContain("step-00000020");
+  });
+
+  test("is told by the name that the folder was to have", async () => {
+    const target = join(folder, "step-00000001");
+    const work = writeFolderDurably(target, async (temporary) => {
+      await writeFileDurably(join(temporary, "none", "state.json"), "");
+    });
+    await expect(work).rejects.toThrow(
+      `cannot write ${join(target, "none", "state.json")}: there is no such file or folder`,
+    );
+    expect(await readdir(folder)).toEqual([]);
   });
 
   test("for good ends the run", async () => {

@@ -14,13 +14,16 @@ use crate::view::{Ptr, ptr};
 /// A way to reduce elements to one value an output.
 pub trait Fold: Sync {
     type In: Copy + Send + Sync;
+    /// What an element is before it is folded, such as the f32 of a bf16.
+    type Loaded: Copy;
     type Acc: Copy + Send + Sync;
     /// What is known of an output beforehand, `()` for most.
     type Param: Copy;
     fn param(&self, output: usize) -> Self::Param;
     /// The value over nothing.
     fn start(&self) -> Self::Acc;
-    fn step(&self, acc: Self::Acc, x: Self::In, param: Self::Param) -> Self::Acc;
+    fn load(&self, x: Self::In) -> Self::Loaded;
+    fn step(&self, acc: Self::Acc, x: Self::Loaded, param: Self::Param) -> Self::Acc;
     fn join(&self, a: Self::Acc, b: Self::Acc) -> Self::Acc;
     /// Takes the value of the output at row-major position `output`.
     fn finish(&self, output: usize, acc: Self::Acc);
@@ -177,18 +180,21 @@ unsafe fn fold_run<F: Fold>(f: &F, x: Ptr<F::In>, length: usize, step: isize, pa
         let chunks = x.chunks_exact(LANES);
         let rest = chunks.remainder();
         for chunk in chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            // In two loops, or the compiler does not vectorize conversions.
+            let mut loaded = [f.load(chunk[0]); LANES];
+            loaded.iter_mut().zip(chunk).for_each(|(slot, &x)| *slot = f.load(x));
+            for (lane, &x) in lanes.iter_mut().zip(&loaded) {
                 *lane = f.step(*lane, x, param);
             }
         }
         for (lane, &x) in lanes.iter_mut().zip(rest) {
-            *lane = f.step(*lane, x, param);
+            *lane = f.step(*lane, f.load(x), param);
         }
     } else {
         for i in 0..length {
             let lane = &mut lanes[i % LANES];
             // SAFETY: the caller's promise.
-            *lane = f.step(*lane, unsafe { x.read(i as isize * step) }, param);
+            *lane = f.step(*lane, f.load(unsafe { x.read(i as isize * step) }), param);
         }
     }
     meet(lanes, |a, b| f.join(a, b))
@@ -221,7 +227,7 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
                 // SAFETY: `width` columns of the row lie inside the input's view; inputs are only read.
                 let x = unsafe { x.moved(at).slice(0, width) };
                 for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(&params) {
-                    *sum = f.step(*sum, x, param);
+                    *sum = f.step(*sum, f.load(x), param);
                 }
             }
             for (j, &sum) in sums[..width].iter().enumerate() {
@@ -236,5 +242,57 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
     });
     for (output, parts) in partial.chunks_exact(segments).enumerate() {
         f.finish(output, parts.iter().fold(f.start(), |acc, &part| f.join(acc, part)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elm_core::{DType, Layout};
+
+    use super::*;
+
+    struct Sum(Ptr<f32>);
+
+    impl Fold for Sum {
+        type In = f32;
+        type Loaded = f32;
+        type Acc = f32;
+        type Param = ();
+        fn param(&self, _: usize) {}
+        fn start(&self) -> f32 {
+            0.0
+        }
+        fn load(&self, x: f32) -> f32 {
+            x
+        }
+        fn step(&self, acc: f32, x: f32, (): ()) -> f32 {
+            acc + x
+        }
+        fn join(&self, a: f32, b: f32) -> f32 {
+            a + b
+        }
+        fn finish(&self, output: usize, acc: f32) {
+            // SAFETY: the test's buffer holds every output, and each is finished once.
+            unsafe { self.0.write(output as isize, acc) };
+        }
+    }
+
+    #[test]
+    fn sums_have_the_same_bits_at_any_number_of_threads() {
+        let shape = [3, 210, 130];
+        let mut x: Vec<f32> =
+            (0..3 * 210 * 130).map(|i| ((i * 7919) % 10_007) as f32 / 3.0 - 1600.0).collect();
+        let view =
+            View { base: x.as_mut_ptr().cast(), dtype: DType::F32, layout: Layout::contiguous(&shape) };
+        for mask in [[true, true, true], [false, true, true], [true, true, false], [true, false, true]] {
+            let outputs: usize =
+                shape.iter().zip(mask).map(|(&dim, gone)| if gone { 1 } else { dim }).product();
+            let run = |threads| {
+                let mut y = vec![f32::NAN; outputs];
+                fold(&Pool::new(threads), &view, &mask, &Sum(Ptr::of(&mut y)));
+                y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
+            };
+            assert_eq!(run(1), run(4), "{mask:?}");
+        }
     }
 }

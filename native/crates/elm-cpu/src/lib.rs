@@ -9,6 +9,7 @@ mod elementary;
 mod flash;
 mod fold;
 mod ids;
+mod int;
 mod inverse_normal;
 mod lines;
 mod lists;

@@ -2,7 +2,7 @@
 
 use elm_core::{KernelCall, View};
 
-use crate::element::Element;
+use crate::element::{Element, Float, Real};
 use crate::nd::Walk;
 use crate::view::{CallExt, ptr};
 
@@ -29,6 +29,32 @@ pub fn map1<A: Element, Y: Element>(call: &KernelCall, f: impl Fn(A) -> Y + Sync
                     out.write(y + n * steps[0], f(a.read(i + n * steps[1])));
                 }
             }
+        }
+    });
+}
+
+/// Elements that [`map_real`] converts together.
+const BLOCK: usize = 64;
+
+/// Writes `f(x)` elementwise, computed in the accumulator's type.
+///
+/// Half precision goes through a block of f32: conversion and a long function in one loop are more than the compiler
+/// vectorizes.
+pub fn map_real<T: Float>(call: &KernelCall, f: impl Fn(T::Acc) -> T::Acc + Sync) {
+    let (x, y) = (call.input(0), call.output(0));
+    let walk = Walk::new([&y.layout, &x.layout]);
+    if size_of::<T>() == size_of::<T::Acc>() || walk.steps != [1, 1] {
+        return map1::<T, T>(call, |x| T::store(f(x.load())));
+    }
+    let (out, a) = (ptr::<T>(y), ptr::<T>(x));
+    walk.run(call.pool(), |[y, i], len| {
+        // SAFETY: the walk stays inside the views; output elements are visited once.
+        let (out, a) = unsafe { (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len)) };
+        let mut block = [T::Acc::ZERO; BLOCK];
+        for (out, a) in out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)) {
+            block.iter_mut().zip(a).for_each(|(slot, x)| *slot = x.load());
+            block.iter_mut().for_each(|slot| *slot = f(*slot));
+            out.iter_mut().zip(&block).for_each(|(y, &value)| *y = T::store(value));
         }
     });
 }

@@ -1,4 +1,4 @@
-import { div, eq, exp, mul, prod, reshape, sub, sum, type Tensor, where } from "@openelm/tensor";
+import { div, eq, exp, mul, ones, prod, reshape, sub, sum, type Tensor, where } from "@openelm/tensor";
 import { axesOf, sliced } from "../axes.js";
 import type { Rules } from "../rule.js";
 import { keepDims, spread } from "../sum-to.js";
@@ -65,7 +65,7 @@ function product(x: Tensor, axes: readonly number[], keep: boolean): Tensor {
 function productAlong(x: Tensor, axis: number): Tensor {
   const size = x.shape[axis]!;
   if (size === 1) return x;
-  if (size === 0) return prod(x, { axis, keepDims: true });
+  if (size === 0) return ones(x.shape.with(axis, 1), { dtype: x.dtype, device: x.device });
   const half = size >> 1;
   const pairs = mul(sliced(x, axis, 0, half), sliced(x, axis, half, half));
   const paired = productAlong(pairs, axis);

@@ -102,7 +102,10 @@ export async function writeFolderDurably(
     await sync(parent, "folder");
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    throw asFileError(error, path, "write");
+    const typed = asFileError(error, path, "write");
+    if (!(typed instanceof FileError) || !typed.message.includes(temporary)) throw typed;
+    // The reader knows the folder by the name that it was to have.
+    throw new FileError(typed.message.replaceAll(temporary, path), { path, cause: typed });
   }
 }
 

@@ -1,4 +1,5 @@
 //! The checkpoints of a run: folders `step-NNNNNNNN`, and `latest.json` that names the one to go on from.
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, isOpenELMError } from "@openelm/native";
 import { loadSafetensors, saveSafetensors, type Tensor } from "@openelm/tensor";
@@ -71,7 +72,7 @@ export class CheckpointStore {
         await each(names, async (file) => [file, await factsOf(join(folder, file))] as const),
       );
       const content: StateFile = { version: 1, ...state, versions: this.#versions, files };
-      await writeFileDurably(join(folder, STATE), `${JSON.stringify(content, null, 2)}\n`);
+      await writeFile(join(folder, STATE), `${JSON.stringify(content, null, 2)}\n`);
     });
     await writeFileDurably(
       join(this.folder, LATEST),

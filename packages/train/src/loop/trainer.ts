@@ -20,6 +20,7 @@ import type {
   WarningEvent,
 } from "./events.js";
 import { Journal } from "./journal.js";
+import { outlook, reachedLimit } from "./limits.js";
 import { checkTrainerOptions, isDue, type TrainerOptions } from "./options.js";
 import { Pace } from "./pace.js";
 import { type Reading, update } from "./update.js";
@@ -177,8 +178,11 @@ export class Trainer {
     model.train();
     this.#startClock();
     if (this.#step === 0) yield* this.#look(journal, signal);
-    // A run that was stopped while it evaluated owes that to its log.
-    else if (this.#owesEvaluation()) yield* this.#evaluate(journal, signal);
+    else if (this.#owesEvaluation()) {
+      // A run that was stopped while it evaluated owes that to its log.
+      yield* this.#settle(0, journal);
+      yield* this.#evaluate(journal, signal);
+    }
     let reason = this.#reason();
     while (reason === undefined) {
       if (signal?.aborted) yield* this.#stop(journal, saver, signal);
@@ -227,8 +231,8 @@ export class Trainer {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<TrainEvent> {
     const { evaluation, checkpoint = {}, folder } = this.#options;
-    if (evaluation && this.#lastEval?.step !== this.#step && this.#step > 0)
-      yield* this.#evaluate(journal, signal);
+    const isEvaluated = this.#lastEval?.step === this.#step;
+    if (evaluation && !isEvaluated && this.#step > 0) yield* this.#evaluate(journal, signal);
     if (signal?.aborted) yield* this.#stop(journal, saver, signal);
     yield* this.#save(journal, saver);
     if (checkpoint.average !== undefined && checkpoint.average > 0 && this.#store) {
@@ -308,25 +312,26 @@ export class Trainer {
     while (this.#pending.length > behind) {
       const [{ step, lr, tokens, reading }] = this.#pending as [Pending];
       const numbers = await reading;
-      this.#pending.shift();
       this.#pace.mark(step, tokens);
-      this.#skips = numbers.skipped ? this.#skips + 1 : 0;
+      const elapsed = this.#now();
+      const { rate } = this.#pace;
       const memory = this.#device.memory();
-      const { progress, eta } = this.#outlook(step, tokens);
       const event: StepEvent = {
         type: "step",
         step,
         ...numbers,
         lr,
         tokens,
-        tokensPerSecond: this.#pace.rate.tokens,
-        flopsPerSecond: flopsPerToken === undefined ? undefined : flopsPerToken * this.#pace.rate.tokens,
-        elapsed: this.#now(),
-        eta,
-        progress,
+        tokensPerSecond: rate.tokens,
+        flopsPerSecond: flopsPerToken === undefined ? undefined : flopsPerToken * rate.tokens,
+        elapsed,
+        ...outlook(this.#options, { step, tokens, elapsed }, rate),
         memory: { current: memory.current, peak: memory.peak },
       };
       await journal?.step(event);
+      // What could not be logged is still to be told.
+      this.#pending.shift();
+      this.#skips = numbers.skipped ? this.#skips + 1 : 0;
       yield event;
       if (numbers.skipped) {
         yield {
@@ -339,28 +344,8 @@ export class Trainer {
     }
   }
 
-  /** How far the run is, and for how long it will go on. */
-  #outlook(step: number, tokens: number): { progress: number | undefined; eta: number | undefined } {
-    const { steps, tokens: allTokens, minutes } = this.#options;
-    const { rate } = this.#pace;
-    const seconds = this.#now();
-    const parts: { done: number; all: number; perSecond: number }[] = [];
-    if (steps !== undefined) parts.push({ done: step, all: steps, perSecond: rate.steps });
-    if (allTokens !== undefined) parts.push({ done: tokens, all: allTokens, perSecond: rate.tokens });
-    if (minutes !== undefined) parts.push({ done: seconds, all: 60 * minutes, perSecond: 1 });
-    const progress = Math.min(1, Math.max(...parts.map(({ done, all }) => done / all)));
-    const left = parts
-      .filter(({ perSecond }) => perSecond > 0)
-      .map(({ done, all, perSecond }) => Math.max(0, all - done) / perSecond);
-    return { progress, eta: left.length > 0 ? Math.min(...left) : undefined };
-  }
-
   #reason(): DoneEvent["reason"] | undefined {
-    const { steps, tokens, minutes } = this.#options;
-    if (steps !== undefined && this.#step >= steps) return "steps";
-    if (tokens !== undefined && this.#tokens >= tokens) return "tokens";
-    if (minutes !== undefined && this.#now() >= 60 * minutes) return "minutes";
-    return undefined;
+    return reachedLimit(this.#options, { step: this.#step, tokens: this.#tokens, elapsed: this.#now() });
   }
 
   /** Batches of one update; undefined when there are not enough left. */

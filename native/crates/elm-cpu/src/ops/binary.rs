@@ -2,8 +2,9 @@
 
 use elm_core::{Attrs, Kernel, View};
 
-use crate::element::{Float, Int};
+use crate::element::Float;
 use crate::elementary::Elementary;
+use crate::int::Int;
 use crate::map::map2;
 use crate::view::CallExt;
 use crate::{with_float, with_int};

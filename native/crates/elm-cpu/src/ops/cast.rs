@@ -22,8 +22,7 @@ trait Convert<To> {
 
 /// `as` does all of that between Rust's own types.
 macro_rules! primitive {
-    ($($from:ty),*) => { $( primitive!(@ $from: f64, f32, i64, i32, u32, i8, u8); )* };
-    (@ $from:ty: $($to:ty),*) => {
+    ($from:ty: $($to:ty),*) => {
         $( impl Convert<$to> for $from { #[inline(always)] fn convert(self) -> $to { self as $to } } )*
         impl Convert<Bool> for $from {
             #[inline(always)] fn convert(self) -> Bool { Bool::new(self != 0 as $from) }
@@ -33,7 +32,30 @@ macro_rules! primitive {
         }
     };
 }
-primitive!(f64, f32, i64, i32, u32, i8, u8);
+primitive!(f64: f64, f32, i64, u32);
+primitive!(f32: f64, f32, i64, u32);
+primitive!(i64: f64, f32, i64, i32, u32, i8, u8);
+primitive!(i32: f64, f32, i64, i32, u32, i8, u8);
+primitive!(u32: f64, f32, i64, i32, u32, i8, u8);
+primitive!(i8: f64, f32, i64, i32, u32, i8, u8);
+primitive!(u8: f64, f32, i64, i32, u32, i8, u8);
+
+/// What `as` does, in a form that vectorizes: f64 holds every i32, so the bounds are exact.
+macro_rules! saturating {
+    ($($from:ty => $($to:ty),*;)*) => { $( $(
+        impl Convert<$to> for $from {
+            #[inline(always)]
+            fn convert(self) -> $to {
+                let x = if self.is_nan() { 0.0 } else { f64::from(self) };
+                let x = if x < f64::from(<$to>::MIN) { f64::from(<$to>::MIN) } else { x };
+                let x = if x > f64::from(<$to>::MAX) { f64::from(<$to>::MAX) } else { x };
+                // SAFETY: finite and within the bounds of `$to`, which are within those of i32.
+                (unsafe { x.to_int_unchecked::<i32>() }) as $to
+            }
+        }
+    )* )* };
+}
+saturating!(f64 => i32, i8, u8; f32 => i32, i8, u8;);
 
 impl Convert<Bool> for Bool {
     #[inline(always)]

@@ -2,7 +2,8 @@
 
 use elm_core::{DType, Kernel, KernelCall, KernelError};
 
-use crate::element::{Bool, Int};
+use crate::element::Bool;
+use crate::int::Int;
 use crate::map::{map1, map2};
 use crate::view::CallExt;
 use crate::with_int;

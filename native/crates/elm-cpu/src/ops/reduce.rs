@@ -19,23 +19,27 @@ pub static KERNELS: &[Kernel] = &[
 ];
 
 /// A fold without parameters out of closures.
-struct Simple<In, Acc, Step, Join, Finish> {
+struct Simple<In, Acc, Load, Step, Join, Finish> {
     start: Acc,
+    load: Load,
     step: Step,
     join: Join,
     finish: Finish,
     input: std::marker::PhantomData<fn(In)>,
 }
 
-impl<In, Acc, Step, Join, Finish> Fold for Simple<In, Acc, Step, Join, Finish>
+impl<In, Loaded, Acc, Load, Step, Join, Finish> Fold for Simple<In, Acc, Load, Step, Join, Finish>
 where
     In: Copy + Send + Sync,
     Acc: Copy + Send + Sync,
-    Step: Fn(Acc, In) -> Acc + Sync,
+    Loaded: Copy,
+    Load: Fn(In) -> Loaded + Sync,
+    Step: Fn(Acc, Loaded) -> Acc + Sync,
     Join: Fn(Acc, Acc) -> Acc + Sync,
     Finish: Fn(usize, Acc) + Sync,
 {
     type In = In;
+    type Loaded = Loaded;
     type Acc = Acc;
     type Param = ();
     #[inline(always)]
@@ -45,7 +49,11 @@ where
         self.start
     }
     #[inline(always)]
-    fn step(&self, acc: Acc, x: In, (): ()) -> Acc {
+    fn load(&self, x: In) -> Loaded {
+        (self.load)(x)
+    }
+    #[inline(always)]
+    fn step(&self, acc: Acc, x: Loaded, (): ()) -> Acc {
         (self.step)(acc, x)
     }
     #[inline(always)]
@@ -59,10 +67,11 @@ where
 }
 
 /// Folds the axes of the call; `finish` gives the element of the output.
-fn reduce<In: Element, Acc: Copy + Send + Sync, Out: Element>(
+fn reduce<In: Element, Loaded: Copy, Acc: Copy + Send + Sync, Out: Element>(
     call: &KernelCall,
     start: Acc,
-    step: impl Fn(Acc, In) -> Acc + Sync,
+    load: impl Fn(In) -> Loaded + Sync,
+    step: impl Fn(Acc, Loaded) -> Acc + Sync,
     join: impl Fn(Acc, Acc) -> Acc + Sync,
     finish: impl Fn(Acc) -> Out + Sync,
 ) {
@@ -73,7 +82,7 @@ fn reduce<In: Element, Acc: Copy + Send + Sync, Out: Element>(
         call.pool(),
         call.input(0),
         &mask(call),
-        &Simple { start, step, join, finish, input: std::marker::PhantomData },
+        &Simple { start, load, step, join, finish, input: std::marker::PhantomData },
     );
 }
 
@@ -122,8 +131,8 @@ fn sum<G: Group>(call: &KernelCall, group: G) -> Result<(), KernelError> {
         with_float!(dtype, T => floats::<T, G>(call, group, |acc| acc));
     } else {
         with_element!(dtype, T => {
-            let step = |acc: i64, x: T| group.int(acc, x.to_i64());
-            reduce::<T, i64, i64>(call, G::NEUTRAL, step, |a, b| group.int(a, b), |acc| acc);
+            let add = |a: i64, b: i64| group.int(a, b);
+            reduce::<T, i64, i64, i64>(call, G::NEUTRAL, T::to_i64, add, add, |acc| acc);
         });
     }
     Ok(())
@@ -131,8 +140,8 @@ fn sum<G: Group>(call: &KernelCall, group: G) -> Result<(), KernelError> {
 
 fn floats<T: Float, G: Group>(call: &KernelCall, group: G, finish: impl Fn(T::Acc) -> T::Acc + Sync) {
     let start = T::Acc::real(G::NEUTRAL as f64);
-    let step = |acc: T::Acc, x: T| group.real(acc, x.load());
-    reduce::<T, T::Acc, T>(call, start, step, |a, b| group.real(a, b), |acc| T::store(finish(acc)));
+    let add = |a: T::Acc, b: T::Acc| group.real(a, b);
+    reduce::<T, T::Acc, T::Acc, T>(call, start, T::load, add, add, |acc| T::store(finish(acc)));
 }
 
 fn mean(call: &KernelCall) -> Result<(), KernelError> {
@@ -177,8 +186,9 @@ impl Extreme for Smallest {
 
 fn extreme(call: &KernelCall, which: impl Extreme) -> Result<(), KernelError> {
     with_element!(call.input(0).dtype, T => {
+        type Key = <T as Ordered>::Key;
         let pick = |held, x| pick(which, held, x);
-        reduce::<T, <T as Ordered>::Key, T>(call, which.start::<T>(), |held, x| pick(held, x.key()), pick, T::of);
+        reduce::<T, Key, Key, T>(call, which.start::<T>(), T::key, pick, pick, T::of);
     });
     Ok(())
 }
@@ -186,14 +196,15 @@ fn extreme(call: &KernelCall, which: impl Extreme) -> Result<(), KernelError> {
 /// NaN stays once it is held: nothing goes before it.
 #[inline(always)]
 fn pick<K: PartialOrd + Copy>(which: impl Extreme, held: K, x: K) -> K {
-    if which.before(x, held) | is_nan(x) { x } else { held }
+    let first = if which.before(x, held) { x } else { held };
+    if is_nan(x) { x } else { first }
 }
 
 fn any(call: &KernelCall) -> Result<(), KernelError> {
     with_element!(call.input(0).dtype, T => {
         let zero = T::from_i64(0).key();
-        let step = |found: bool, x: T| found | (x.key() != zero);
-        reduce::<T, bool, Bool>(call, false, step, |a, b| a | b, Bool::new);
+        let holds = |x: T| x.key() != zero;
+        reduce::<T, bool, bool, Bool>(call, false, holds, |a, b| a | b, |a, b| a | b, Bool::new);
     });
     Ok(())
 }
@@ -201,8 +212,8 @@ fn any(call: &KernelCall) -> Result<(), KernelError> {
 fn all(call: &KernelCall) -> Result<(), KernelError> {
     with_element!(call.input(0).dtype, T => {
         let zero = T::from_i64(0).key();
-        let step = |holds: bool, x: T| holds & (x.key() != zero);
-        reduce::<T, bool, Bool>(call, true, step, |a, b| a & b, Bool::new);
+        let holds = |x: T| x.key() != zero;
+        reduce::<T, bool, bool, Bool>(call, true, holds, |a, b| a & b, |a, b| a & b, Bool::new);
     });
     Ok(())
 }
@@ -215,6 +226,7 @@ struct Exponentials<T: Float> {
 
 impl<T: Float> Fold for Exponentials<T> {
     type In = T;
+    type Loaded = T::Acc;
     type Acc = T::Acc;
     type Param = T::Acc;
     #[inline(always)]
@@ -227,8 +239,12 @@ impl<T: Float> Fold for Exponentials<T> {
         T::Acc::ZERO
     }
     #[inline(always)]
-    fn step(&self, sum: T::Acc, x: T, shift: T::Acc) -> T::Acc {
-        sum + (x.load() - shift).exp()
+    fn load(&self, x: T) -> T::Acc {
+        x.load()
+    }
+    #[inline(always)]
+    fn step(&self, sum: T::Acc, x: T::Acc, shift: T::Acc) -> T::Acc {
+        sum + (x - shift).exp()
     }
     #[inline(always)]
     fn join(&self, a: T::Acc, b: T::Acc) -> T::Acc {
@@ -250,7 +266,8 @@ fn logsumexp(call: &KernelCall) -> Result<(), KernelError> {
         let shared = Ptr::of(&mut shifts);
         let largest = Simple {
             start: -Acc::INFINITY,
-            step: |held: Acc, x: T| pick(Largest, held, x.load()),
+            load: |x: T| Float::load(x),
+            step: |held: Acc, x: Acc| pick(Largest, held, x),
             join: |a: Acc, b: Acc| pick(Largest, a, b),
             finish: |output: usize, held: Acc| {
                 // SAFETY: every output is finished once.

@@ -2,9 +2,10 @@
 
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
-use crate::element::{Bool, Float, Int, Real};
+use crate::element::{Bool, Float, Real};
 use crate::elementary::Elementary;
-use crate::map::map1;
+use crate::int::Int;
+use crate::map::{map_real, map1};
 use crate::{with_float, with_int};
 
 /// A function of floats.
@@ -16,7 +17,7 @@ macro_rules! float {
                 let f: fn(R) -> R = $f;
                 f(x)
             }
-            with_float!(dtype(call), T => map1::<T, T>(call, |x| T::store(f(x.load()))));
+            with_float!(dtype(call), T => map_real::<T>(call, f));
             Ok(())
         })
         .strided()
@@ -38,7 +39,7 @@ macro_rules! numeric {
                 f(x)
             }
             if dtype(call).is_float() {
-                with_float!(dtype(call), T => map1::<T, T>(call, |x| T::store(real(x.load()))));
+                with_float!(dtype(call), T => map_real::<T>(call, real));
             } else {
                 with_int!(dtype(call), T => map1::<T, T>(call, int::<T>));
             }
@@ -125,9 +126,9 @@ fn gelu(call: &KernelCall) -> Result<(), KernelError> {
     }
     let exact = call.attrs.choice("approximate") == 0;
     with_float!(dtype(call), T => if exact {
-        map1::<T, T>(call, |x| T::store(exactly(x.load())));
+        map_real::<T>(call, exactly);
     } else {
-        map1::<T, T>(call, |x| T::store(by_tanh(x.load())));
+        map_real::<T>(call, by_tanh);
     });
     Ok(())
 }
