@@ -191,10 +191,11 @@ impl OpDef {
 
     /// Position in the schema of the tensor at `position` of a call with `total` tensors.
     pub fn input_index(&self, position: usize, total: usize) -> usize {
-        let fixed = self.fixed_inputs();
-        if position < fixed {
+        // Lists come last, so an entry that is none stands at its own position.
+        if self.inputs.get(position).is_some_and(|input| input.arity != Arity::List) {
             return position;
         }
+        let fixed = self.fixed_inputs();
         let length = (total - fixed) / (self.inputs.len() - fixed).max(1);
         (fixed + (position - fixed) / length.max(1)).min(self.inputs.len() - 1)
     }

@@ -94,7 +94,7 @@ impl Command {
             }
             Command::Read { from, cell, read } => read.finish(match cell.error() {
                 Some(error) => Err(Arc::clone(error)),
-                None => Ok(device.read_view(&from)),
+                None => device.read_view(&from).map_err(Arc::new),
             }),
             Command::Fence(read) => read.finish(device.take_failure().map_or(Ok(Vec::new()), Err)),
         }

@@ -89,14 +89,21 @@ impl Device {
     }
 
     /// The elements of a view in row-major order. Only the stream may call it.
-    pub(crate) fn read_view(&self, from: &View) -> Vec<u8> {
-        let mut bytes = vec![0u8; from.bytes()];
+    ///
+    /// A broadcast view has more elements than its storage: reading one may ask for more than there is.
+    pub(crate) fn read_view(&self, from: &View) -> Result<Vec<u8>, OpError> {
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(from.bytes()).is_err() {
+            let message = format!("{}{:?} takes {} bytes on the host", from.dtype, from.shape(), from.bytes());
+            return Err(OpError::new(ErrorCode::OutOfMemory, "read", message));
+        }
+        bytes.resize(from.bytes(), 0u8);
         let to =
             View { base: bytes.as_mut_ptr(), dtype: from.dtype, layout: Layout::contiguous(from.shape()) };
         if from.elements() > 0 {
             self.copy(from, &to);
         }
-        bytes
+        Ok(bytes)
     }
 
     pub fn threads(&self) -> usize {

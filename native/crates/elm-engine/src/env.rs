@@ -171,7 +171,7 @@ impl Env {
                 format!("{dtype}{shape:?} does not lie inside the file"),
             ));
         };
-        if (map.as_ptr() as usize + start) % dtype.size() != 0 {
+        if !(map.as_ptr() as usize + start).is_multiple_of(dtype.size()) {
             return self.write(id, dtype, shape, &map[start..start + bytes]);
         }
         let storage = Some(Arc::new(Storage::mapped(device, map, start, bytes)));

@@ -30,7 +30,7 @@ pub fn worker_files(
     if shuffle {
         random.shuffle(&mut order);
     }
-    if files % world != 0 {
+    if !files.is_multiple_of(world) {
         let extra = random.choices(files, world - files % world);
         order.extend(extra.into_iter().map(|i| order[i]).collect::<Vec<_>>());
     }

@@ -16,7 +16,7 @@ impl Charsmap {
         let error = |what: &str| Error::new(ErrorKind::Format, format!("normalization map: {what}"));
         let (head, rest) = bytes.split_at_checked(4).ok_or_else(|| error("shorter than its header"))?;
         let size = u32::from_le_bytes(head.try_into().expect("4 bytes")) as usize;
-        if size % 4 != 0 || size == 0 {
+        if size == 0 || !size.is_multiple_of(4) {
             return Err(error("a trie that is not a whole number of units"));
         }
         let (trie, text) = rest.split_at_checked(size).ok_or_else(|| error("a trie longer than the map"))?;

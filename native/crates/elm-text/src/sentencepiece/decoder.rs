@@ -33,12 +33,13 @@ impl Decoder {
             }
             _ => {
                 let mut text = piece.text.as_str();
-                if !self.started && model.strips_first_space() {
-                    if let Some(rest) = text.strip_prefix(SPACE) {
-                        text = rest;
-                        // With extra spaces removed, all leading ones go, not the first alone.
-                        self.started = !model.normalizer.remove_extra_whitespaces;
-                    }
+                if !self.started
+                    && model.strips_first_space()
+                    && let Some(rest) = text.strip_prefix(SPACE)
+                {
+                    text = rest;
+                    // With extra spaces removed, all leading ones go, not the first alone.
+                    self.started = !model.normalizer.remove_extra_whitespaces;
                 }
                 self.started |= !text.is_empty();
                 push_unescaped(text, out);
