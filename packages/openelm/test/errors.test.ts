@@ -26,7 +26,7 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
       {},
       /no size "OpenELM-271M"; there are OpenELM-270M/,
     ],
-    ["a folder without a model", ["describe", "./nothing"], {}, /nothing\/config\.json cannot be read/],
+    ["a folder without a model", ["describe", "./nothing"], {}, /nothing does not exist/],
     ["a config.json that is no JSON", ["describe", "."], { "config.json": "{" }, /config\.json is not JSON/],
     ["generating from nothing", ["generate", "-m", "nothing", "-p", "x"], {}, /nothing does not exist/],
     ["a text that is missing", ["train", "--text", "nothing.txt"], {}, /nothing\.txt cannot be read/],

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { OpenELM, OpenELMConfig, OpenELMSize } from "@openelm/models";
 import { Command } from "commander";
 import { bytes, table, whole } from "../cli/format.js";
@@ -19,7 +18,7 @@ export function describeCommand(): Command {
       "Shows the heads, widths and parameters of a model without allocating any.\n" +
         "Sizes: OpenELM-270M, OpenELM-450M, OpenELM-1_1B, OpenELM-3B, gpt-test, gpt-1_3B.",
     )
-    .argument("<size|folder>", "a size by name, or a folder with a model's config.json")
+    .argument("<size|folder>", "a size by name, or the folder of a model or a run")
     .option("--vocab-size <n>", "another number of tokens than the size has", integer(1))
     .option("--json", 'print {"parameters", "layers"}')
     .addHelpText(
@@ -35,9 +34,10 @@ export function describeCommand(): Command {
 
 async function describe(what: string, { vocabSize, json }: DescribeOptions): Promise<void> {
   const { OPENELM_SIZES, OpenELM, openelmConfig, readConfig } = await import("@openelm/models");
+  const { findModelFolder } = await import("../run/model-folder.js");
   const output = new Output({ json });
-  const own = existsSync(join(what, "config.json")) || (!(what in OPENELM_SIZES) && /[\\/.]/.test(what));
-  const size = own ? await readConfig(what) : (what as OpenELMSize);
+  const isFolder = !(what in OPENELM_SIZES) && (existsSync(what) || /[\\/.]/.test(what));
+  const size = isFolder ? await readConfig(await findModelFolder(what)) : (what as OpenELMSize);
   const config = openelmConfig(size, vocabSize === undefined ? {} : { vocabSize });
   const model = new OpenELM(config);
   const parameters = model.parameterCount();

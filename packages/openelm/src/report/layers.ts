@@ -7,7 +7,7 @@ const ROW = 24;
 const HEAD = 13;
 const LEFT = 58;
 /** Room for the label above the heads. */
-const LABEL = 200;
+const LABEL = 250;
 const WIDTH = 720;
 
 /** Layers from the last, on top, to the first: a square a query head, filled ones have keys and values, a bar for the feed-forward part. */
