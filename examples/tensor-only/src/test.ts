@@ -43,5 +43,6 @@ test("Lloyd's rounds never make the error larger, and free what they make", asyn
 
   for (let i = 1; i < errors.length; i++) assert.ok(errors[i]! <= errors[i - 1]! + 1e-6, errors.join(" "));
   centers.dispose();
-  assert.equal(liveTensors(), before);
+  // Fewer, if what else was dropped has been collected meanwhile.
+  assert.ok(liveTensors() <= before, `${liveTensors()} tensors are alive, ${before} were`);
 });

@@ -39,7 +39,8 @@ describe("quickstart", { timeout: 90_000 }, () => {
     expect(finished).toBe(true);
     expect(looks.map(({ share }) => share)).toEqual([0, 0.25, 0.5, 1]);
     expect(looks.at(-1)!.bitsPerByte).toBeLessThan(looks[0]!.bitsPerByte);
-    for (const { answers } of looks) expect(answers).toHaveLength(3);
+    for (const { answers } of looks) expect(answers.length).toBe(looks[0]!.answers.length);
+    expect(looks[0]!.answers.length).toBeGreaterThan(0);
     const report = readFileSync(join(place, "runs/quickstart/report.html"), "utf8");
     expect(report.match(/<svg/g)).toHaveLength(5);
     expect(report).not.toMatch(/src=|href=|url\(|@import|undefined|NaN/);
