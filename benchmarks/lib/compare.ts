@@ -2,7 +2,7 @@ import { copy, type Tensor, uniform } from "@openelm/tensor";
 import type { Measurement } from "./measure.js";
 import type { PeerCase, PythonPeer } from "./python.js";
 import { numpy, torch } from "./python.js";
-import { type Contender, ours, takeTurns, type TurnsOptions } from "./turns.js";
+import { type Contender, ours, type TurnsOptions, takeTurns } from "./turns.js";
 
 /** A rate that is measured: what one call does, and in which unit. */
 export interface Comparison extends TurnsOptions {
@@ -31,10 +31,16 @@ const SCALE = { "GFLOP/s": 1e9, "GB/s": 1e9, "tokens/s": 1, "steps/s": 1 } as co
 /** Lets ours, the peers and the limit take turns. */
 export async function compare(comparison: Comparison): Promise<Measurement> {
   const { name, unit, work, limit } = comparison;
-  const mine = comparison.timesItself ? (comparison.ours as Contender) : ours(comparison.ours as () => unknown);
+  const mine = comparison.timesItself
+    ? (comparison.ours as Contender)
+    : ours(comparison.ours as () => unknown);
   const contenders: Record<string, Contender> = { ours: mine };
   const peers: Record<string, number | null> = {};
-  const enter = async (peer: string, start: () => Promise<PythonPeer>, of: PeerCase | undefined): Promise<void> => {
+  const enter = async (
+    peer: string,
+    start: () => Promise<PythonPeer>,
+    of: PeerCase | undefined,
+  ): Promise<void> => {
     if (of === undefined) return;
     peers[peer] = null;
     const contender = await (await start()).contender(of);

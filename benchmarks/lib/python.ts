@@ -38,12 +38,19 @@ export class PythonPeer {
     const threads = String(device("cpu").stats().threads);
     const child = spawn(python(), ["-u", `${SOURCES}peers/${script}`], {
       stdio: ["pipe", "pipe", "inherit"],
-      env: { ...process.env, OMP_NUM_THREADS: threads, OPENBLAS_NUM_THREADS: threads, MKL_NUM_THREADS: threads },
+      env: {
+        ...process.env,
+        OMP_NUM_THREADS: threads,
+        OPENBLAS_NUM_THREADS: threads,
+        MKL_NUM_THREADS: threads,
+      },
     });
     // A peer without work must not keep this process alive, nor outlive it.
     child.unref();
     process.once("exit", () => child.kill());
-    const failed = new Promise<string>((resolve) => child.once("error", () => resolve('{"missing":"python"}')));
+    const failed = new Promise<string>((resolve) =>
+      child.once("error", () => resolve('{"missing":"python"}')),
+    );
     const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
     const first = await Promise.race([lines.next().then(({ value }) => value as string | undefined), failed]);
     return new PythonPeer(child, lines, (JSON.parse(first ?? "{}") as Answer).ready);

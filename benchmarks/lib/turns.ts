@@ -28,7 +28,10 @@ export async function takeTurns<Name extends string>(
       times.get(name)!.push((await contender(count)) / count);
     }
   }
-  return Object.fromEntries(entries.map(([name]) => [name, median(times.get(name)!)])) as Record<Name, number>;
+  return Object.fromEntries(entries.map(([name]) => [name, median(times.get(name)!)])) as Record<
+    Name,
+    number
+  >;
 }
 
 async function callsThatFill(contender: Contender, seconds: number): Promise<number> {
