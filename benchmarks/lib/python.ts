@@ -34,9 +34,10 @@ export class PythonPeer {
     this.version = version;
   }
 
+  /** @param script - Path of the program. */
   static async start(script: string): Promise<PythonPeer> {
     const threads = String(device("cpu").stats().threads);
-    const child = spawn(python(), ["-u", `${SOURCES}peers/${script}`], {
+    const child = spawn(python(), ["-u", script], {
       stdio: ["pipe", "pipe", "inherit"],
       env: {
         ...process.env,
@@ -85,7 +86,7 @@ const started = new Map<string, Promise<PythonPeer>>();
 
 /** The one process of a peer. */
 function peer(script: string): Promise<PythonPeer> {
-  const found = started.get(script) ?? PythonPeer.start(script);
+  const found = started.get(script) ?? PythonPeer.start(`${SOURCES}peers/${script}`);
   started.set(script, found);
   return found;
 }
