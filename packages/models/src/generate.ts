@@ -6,7 +6,7 @@ import { type SamplingOptions, sample } from "./sampling.js";
 /** What generation needs of a tokenizer; the class of `@openelm/data` has it. */
 export interface Tokenizer {
   encode(text: string): Promise<Int32Array>;
-  decode(ids: ArrayLike<number>): Promise<string>;
+  decode(ids: Int32Array | readonly number[]): Promise<string>;
   /** Turns ids into text as they come; a character that takes several tokens comes with its last. */
   stream(): { push(id: number): string; end(): string };
 }

@@ -36,7 +36,7 @@ const SIZES: Record<string, number> = { a: 2, b: 3, c: 4, d: 1, e: 2, f: 3 };
 const roll = dice(3);
 const draw = (term: string): Nd => {
   const shape = [...term].map((label) => SIZES[label]!);
-  return { shape, values: Array.from({ length: count(shape) }, () => roll(7) - 3) };
+  return { shape, values: Array.from({ length: count(shape) }, () => [-3, -2, -1, 1, 2, 3][roll(6)]!) };
 };
 const of = ({ shape, values }: Nd): Tensor => tensor([...values], { shape });
 
