@@ -114,6 +114,39 @@ function expectValue(actual, expected, text) {
   expect(near(plain(actual), expected), `${text} is ${JSON.stringify(plain(actual))}`).toBe(true);
 }
 
+describe("the program of an example", () => {
+  const packages = new Map([
+    ["@openelm/tensor", ["tensor", "zeros", "split"]],
+    ["@openelm/nn", ["zeros", "Linear"]],
+  ]);
+  const made = (code, info = "") => programOf({ place: "", language: "ts", info, code }, packages);
+
+  test("imports what it uses, from the nearest package, and not what it declares", () => {
+    const program = made('const split = 1;\nconst y = zeros([2]).tensor; // Linear "Linear"\n');
+    expect(program).toContain('import { zeros } from "@openelm/tensor";');
+    expect(program).not.toContain("Linear }");
+    expect(program).not.toMatch(/import .*(split|nn)/);
+  });
+
+  test("begins with what it takes for granted", () => {
+    expect(made("layer.forward(x);\n")).toMatch(/const x = .*\n.*const layer = new Linear/);
+    expect(made("const x = 1;\nlayer.forward(x);\n")).not.toContain("const x = tensor");
+  });
+
+  test("checks values behind expressions, and leaves words alone", () => {
+    expect(made("f(2); // [1, 2]\n")).toContain('expectValue(f(2), [1, 2], "f(2)");');
+    expect(made("f(2);\n// [1, 2]\n")).toContain("expectValue(f(2), [1, 2]");
+    expect(made("f(2); // the trace\n")).not.toContain("expectValue(f");
+    expect(made("f(2); // [1, 2]\n", "no-run")).not.toContain("expectValue(f");
+  });
+
+  test("fails when a value differs", () => {
+    expect(() => expectValue(Float32Array.of(1, 2), [1, 2.1], "x")).toThrow(/x is \[1,2\]/);
+    expect(() => expectValue({ a: [1] }, { a: [1], b: 2 }, "x")).toThrow();
+    expectValue(Float32Array.of(1, 2), [1, 2], "x");
+  });
+});
+
 describe("quotations of the tree are as it is:", () => {
   const quotations = inPages.filter(({ info }) => isPath(info));
 

@@ -12,8 +12,9 @@ export const CONTEXT = {
   bias: "const bias = zeros([2]);",
   layer: "const layer = new Linear(2, 2);",
   teacher: "const teacher = new Linear(2, 2);",
+  // 256 bytes and three special tokens, as the tokenizer below.
   model:
-    "const model = new OpenELM({ vocabSize: 300, layers: 1, modelDim: 32, headDim: 16, maxContextLength: 32 });",
+    "const model = new OpenELM({ vocabSize: 259, layers: 1, modelDim: 32, headDim: 16, maxContextLength: 32 });",
   batch:
     'const batch = { inputs: zeros([1, 4], { dtype: "i32" }), targets: zeros([1, 4], { dtype: "i32" }) };',
   lossAndGrad: "const lossAndGrad = valueAndGrad((m: OpenELM, b: typeof batch) => m.loss(b).loss);",
