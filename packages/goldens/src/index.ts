@@ -12,6 +12,7 @@ export { Report } from "./report.js";
 export async function checkGoldens(dir: string, paramsPath: string): Promise<Report> {
   const goldens = await openGoldens(dir, paramsPath);
   const report = new Report();
-  for (const check of [checkModels, checkOps, checkInterop, checkTokenizer, checkOrder]) await check(goldens, report);
+  for (const check of [checkModels, checkOps, checkInterop, checkTokenizer, checkOrder])
+    await check(goldens, report);
   return report;
 }

@@ -13,7 +13,12 @@ const HELP = `Checks the packages against reference outputs of other programs.
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { dir: { type: "string" }, params: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      dir: { type: "string" },
+      params: { type: "string" },
+      json: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help || values.dir === undefined) {
     console.log(HELP);

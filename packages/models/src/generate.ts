@@ -1,6 +1,6 @@
 import { ConfigError, UsageError } from "@openelm/native";
 import type { KVCache } from "@openelm/nn";
-import { Generator, scope, tensor, type Tensor } from "@openelm/tensor";
+import { Generator, scope, type Tensor, tensor } from "@openelm/tensor";
 import { type SamplingOptions, sample } from "./sampling.js";
 
 /** What generation needs of a tokenizer; the class of `@openelm/data` has it. */
@@ -15,7 +15,12 @@ export interface Tokenizer {
 export interface CausalModel {
   forward(ids: Tensor, context: { readonly cache: KVCache }): Tensor;
   newCache(options: { readonly batch?: number; readonly capacity?: number }): KVCache;
-  readonly config: { readonly maxContextLength: number; readonly vocabSize: number; readonly bosId: number; readonly eosId: number };
+  readonly config: {
+    readonly maxContextLength: number;
+    readonly vocabSize: number;
+    readonly bosId: number;
+    readonly eosId: number;
+  };
 }
 
 export interface GenerateOptions extends SamplingOptions {
@@ -61,9 +66,16 @@ export interface Generation extends AsyncIterable<GenerateEvent> {
  * const { text, finishReason } = await generate(model, prompt, { tokenizer, temperature: 0 }).result();
  * ```
  */
-export function generate(model: CausalModel, prompt: string | ArrayLike<number>, options: GenerateOptions): Generation {
+export function generate(
+  model: CausalModel,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions,
+): Generation {
   check(options);
-  const outcome: { finishReason: "stop" | "length"; promptTokens: number } = { finishReason: "length", promptTokens: 0 };
+  const outcome: { finishReason: "stop" | "length"; promptTokens: number } = {
+    finishReason: "length",
+    promptTokens: 0,
+  };
   let started = false;
   const start = (): AsyncGenerator<GenerateEvent> => {
     if (started) throw new UsageError("a generation can be read once; call generate again for another");
@@ -85,12 +97,21 @@ export function generate(model: CausalModel, prompt: string | ArrayLike<number>,
   };
 }
 
-function check({ maxTokens = 128, temperature = 1, topK, topP, minP, repetitionPenalty = 1 }: GenerateOptions): void {
+function check({
+  maxTokens = 128,
+  temperature = 1,
+  topK,
+  topP,
+  minP,
+  repetitionPenalty = 1,
+}: GenerateOptions): void {
   const wrong = (name: string, rule: string, value: unknown): ConfigError =>
     new ConfigError(`generate: ${name} must be ${rule}, got ${value}`);
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) throw wrong("maxTokens", "a whole number above 0", maxTokens);
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    throw wrong("maxTokens", "a whole number above 0", maxTokens);
   if (!(temperature >= 0)) throw wrong("temperature", "0 or more", temperature);
-  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) throw wrong("topK", "a whole number above 0", topK);
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1))
+    throw wrong("topK", "a whole number above 0", topK);
   if (topP !== undefined && !(topP > 0 && topP <= 1)) throw wrong("topP", "in (0, 1]", topP);
   if (minP !== undefined && !(minP >= 0 && minP <= 1)) throw wrong("minP", "in [0, 1]", minP);
   if (!(repetitionPenalty > 0)) throw wrong("repetitionPenalty", "above 0", repetitionPenalty);
@@ -164,7 +185,10 @@ class StopFilter {
 
   push(text: string): string {
     this.#held += text;
-    const at = Math.min(...this.#stops.map((stop) => this.#held.indexOf(stop)).filter((i) => i >= 0), Number.POSITIVE_INFINITY);
+    const at = Math.min(
+      ...this.#stops.map((stop) => this.#held.indexOf(stop)).filter((i) => i >= 0),
+      Number.POSITIVE_INFINITY,
+    );
     if (at !== Number.POSITIVE_INFINITY) {
       this.found = true;
       return this.#held.slice(0, at);

@@ -21,7 +21,12 @@ export interface SamplingOptions {
  * The filters are applied in the order penalty, temperature, top-k, top-p, min-p. `seen` holds the tokens that came
  * before, `[batch, count]`.
  */
-export function sample(logits: Tensor, seen: Tensor, generator: Generator, options: SamplingOptions = {}): Tensor {
+export function sample(
+  logits: Tensor,
+  seen: Tensor,
+  generator: Generator,
+  options: SamplingOptions = {},
+): Tensor {
   const { temperature = 1, topK, topP, minP, repetitionPenalty = 1 } = options;
   let scores: Tensor = logits.to("f32");
   if (repetitionPenalty !== 1) scores = penalize(scores, seen, repetitionPenalty);
@@ -39,7 +44,8 @@ export function sample(logits: Tensor, seen: Tensor, generator: Generator, optio
   return multinomial(final, 1, { generator, replacement: true }).reshape([logits.shape[0]!]);
 }
 
-const keepWhere = (scores: Tensor, condition: Tensor): Tensor => where(condition, scores, Number.NEGATIVE_INFINITY);
+const keepWhere = (scores: Tensor, condition: Tensor): Tensor =>
+  where(condition, scores, Number.NEGATIVE_INFINITY);
 
 /** The score of the last token that the nucleus of mass `topP` needs, `[batch, 1]`. */
 function nucleusFloor(scores: Tensor, topP: number): Tensor {
@@ -56,4 +62,3 @@ function penalize(scores: Tensor, seen: Tensor, penalty: number): Tensor {
   const changed = where(old.gt(0), old.div(penalty), old.mul(penalty));
   return scores.scatter(seen, changed, { axis: -1 });
 }
-

@@ -1,5 +1,6 @@
-export * as init from "./init.js";
+export * from "./functional/losses.js";
 export type { Init, InitContext } from "./init.js";
+export * as init from "./init.js";
 export { type CacheLayer, KVCache, type KVCacheOptions, type LayerCache } from "./kv-cache.js";
 export { Attention, type AttentionContext, type AttentionOptions } from "./layers/attention.js";
 export { Dropout } from "./layers/dropout.js";
@@ -10,4 +11,3 @@ export { Linear, type LinearOptions } from "./layers/linear.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
 export { type LoadOptions, Module, type NameMap } from "./module.js";
 export { Buffer, Parameter, type ParameterOptions } from "./parameter.js";
-export * from "./functional/losses.js";

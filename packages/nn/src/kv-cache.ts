@@ -4,11 +4,11 @@ import {
   type DType,
   keep,
   OpError,
-  tensor,
   type Tensor,
   TREE,
   type TreeEntry,
   type TreeNode,
+  tensor,
   zeros,
 } from "@openelm/tensor";
 
@@ -106,7 +106,11 @@ export class KVCache implements TreeNode {
   /** Forgets all positions from `length` on. */
   crop(length: number): void {
     if (!Number.isInteger(length) || length < 0 || length > this.#length) {
-      throw new OpError("INVALID_ARGUMENT", "KVCache", `crop wants a length of 0 to ${this.#length}, got ${length}`);
+      throw new OpError(
+        "INVALID_ARGUMENT",
+        "KVCache",
+        `crop wants a length of 0 to ${this.#length}, got ${length}`,
+      );
     }
     this.#length = length;
   }

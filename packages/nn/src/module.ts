@@ -1,6 +1,6 @@
 import {
-  DTYPES,
   type DeviceLike,
+  DTYPES,
   type DType,
   FormatError,
   loadSafetensors,
@@ -100,14 +100,19 @@ export abstract class Module implements TreeNode {
   parameter(path: string): Parameter {
     const found = new Map(this.namedParameters()).get(path);
     if (found === undefined) {
-      throw new UsageError(`there is no parameter "${path}"; there are: ${Array.from(this.namedParameters(), ([p]) => p).join(", ")}`);
+      throw new UsageError(
+        `there is no parameter "${path}"; there are: ${Array.from(this.namedParameters(), ([p]) => p).join(", ")}`,
+      );
     }
     return found;
   }
 
   /** How many numbers are trained or saved; tied ones count once. */
   parameterCount(): number {
-    return this.parameters().reduce((sum, parameter) => sum + (parameter instanceof Buffer ? 0 : parameter.size), 0);
+    return this.parameters().reduce(
+      (sum, parameter) => sum + (parameter instanceof Buffer ? 0 : parameter.size),
+      0,
+    );
   }
 
   *[TREE](): Iterable<TreeEntry> {
@@ -170,7 +175,9 @@ export abstract class Module implements TreeNode {
   }
 
   #setTrainable(pattern: RegExp, trainable: boolean): number {
-    const matching = [...this.namedParameters()].filter(([path, p]) => pattern.test(path) && !(p instanceof Buffer));
+    const matching = [...this.namedParameters()].filter(
+      ([path, p]) => pattern.test(path) && !(p instanceof Buffer),
+    );
     for (const [, parameter] of matching) parameter.trainable = trainable;
     return matching.length;
   }
@@ -200,11 +207,19 @@ export abstract class Module implements TreeNode {
 
   /** The values by the names they have in files. */
   state(names?: NameMap): Map<string, Tensor> {
-    return new Map(Array.from(this.namedParameters(), ([path, parameter]) => [names?.toFile(path) ?? path, parameter.value]));
+    return new Map(
+      Array.from(this.namedParameters(), ([path, parameter]) => [
+        names?.toFile(path) ?? path,
+        parameter.value,
+      ]),
+    );
   }
 
   /** Writes all values to a safetensors file; a crash leaves the old file or the new one, never half of one. */
-  async save(path: string, { names, metadata }: { readonly names?: NameMap; readonly metadata?: Record<string, string> } = {}): Promise<void> {
+  async save(
+    path: string,
+    { names, metadata }: { readonly names?: NameMap; readonly metadata?: Record<string, string> } = {},
+  ): Promise<void> {
     await saveSafetensors(path, this.state(names), metadata === undefined ? {} : { metadata });
   }
 
@@ -213,10 +228,16 @@ export abstract class Module implements TreeNode {
     const lines: string[] = [];
     for (const [path, module] of this.namedModules()) {
       const depth = path === "" ? 0 : path.split(".").length;
-      const own = [...fields(module)].filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter);
-      const shapes = own.map(([name, { shape, dtype }]) => `${name} ${dtype}[${shape.join(", ")}]`).join("  ");
+      const own = [...fields(module)].filter(
+        (entry): entry is [string, Parameter] => entry[1] instanceof Parameter,
+      );
+      const shapes = own
+        .map(([name, { shape, dtype }]) => `${name} ${dtype}[${shape.join(", ")}]`)
+        .join("  ");
       const name = path.split(".").slice(-1)[0];
-      lines.push(`${"  ".repeat(depth)}${name ? `${name}: ` : ""}${module.constructor.name}${shapes ? `  ${shapes}` : ""}`);
+      lines.push(
+        `${"  ".repeat(depth)}${name ? `${name}: ` : ""}${module.constructor.name}${shapes ? `  ${shapes}` : ""}`,
+      );
     }
     return `${lines.join("\n")}\n${this.parameterCount().toLocaleString("en-US")} parameters`;
   }
@@ -254,11 +275,14 @@ function checkNames(
     const tensor = tensors.get(name);
     if (tensor === undefined) problems.push(`${name} is missing`);
     else if (tensor.shape.join() !== parameter.shape.join()) {
-      problems.push(`${name} has shape [${tensor.shape.join(", ")}], the model wants [${parameter.shape.join(", ")}]`);
+      problems.push(
+        `${name} has shape [${tensor.shape.join(", ")}], the model wants [${parameter.shape.join(", ")}]`,
+      );
     }
   }
   const known = new Set(wanted.map(({ name }) => name));
-  if (strict) for (const name of tensors.keys()) if (!known.has(name)) problems.push(`${name} belongs to no parameter`);
+  if (strict)
+    for (const name of tensors.keys()) if (!known.has(name)) problems.push(`${name} belongs to no parameter`);
   if (problems.length === 0) return;
   const shown = problems.slice(0, 8).join("\n  ");
   const more = problems.length > 8 ? `\n  and ${problems.length - 8} more` : "";

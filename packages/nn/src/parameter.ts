@@ -88,7 +88,11 @@ export class Parameter {
   set value(tensor: Tensor) {
     if (tensor.shape.join() !== this.shape.join()) {
       const name = this._path ?? "parameter";
-      throw new OpError("SHAPE_MISMATCH", name, `wants shape [${this.shape.join(", ")}], got [${tensor.shape.join(", ")}]`);
+      throw new OpError(
+        "SHAPE_MISMATCH",
+        name,
+        `wants shape [${this.shape.join(", ")}], got [${tensor.shape.join(", ")}]`,
+      );
     }
     const before = this.#value;
     this.#value = keep(tensor);

@@ -51,8 +51,23 @@ export const OPENELM_SIZES = {
   "OpenELM-450M": { ...OPENELM, layers: 20, modelDim: 1536, headDim: 64 },
   "OpenELM-1_1B": { ...OPENELM, layers: 28, modelDim: 2048, headDim: 64 },
   "OpenELM-3B": { ...OPENELM, layers: 36, modelDim: 3072, headDim: 128 },
-  "gpt-test": { vocabSize: 32000, layers: 1, modelDim: 128, headDim: 64, attention: [0.25, 0.5], feedForward: [0.25, 0.75] },
-  "gpt-1_3B": { vocabSize: 32000, layers: 24, modelDim: 2048, headDim: 64, headsPerKvHead: 4, attention: 1, feedForward: 3 },
+  "gpt-test": {
+    vocabSize: 32000,
+    layers: 1,
+    modelDim: 128,
+    headDim: 64,
+    attention: [0.25, 0.5],
+    feedForward: [0.25, 0.75],
+  },
+  "gpt-1_3B": {
+    vocabSize: 32000,
+    layers: 24,
+    modelDim: 2048,
+    headDim: 64,
+    headsPerKvHead: 4,
+    attention: 1,
+    feedForward: 3,
+  },
 } as const satisfies Record<string, OpenELMOptions>;
 
 export type OpenELMSize = keyof typeof OPENELM_SIZES;
@@ -66,7 +81,10 @@ export type OpenELMSize = keyof typeof OPENELM_SIZES;
  * openelmConfig("OpenELM-270M", { vocabSize: 32128 }).layerShapes[0]; // { queryHeads: 12, kvHeads: 3, feedForwardDim: 768 }
  * ```
  */
-export function openelmConfig(size: OpenELMSize | OpenELMOptions, changes: Partial<OpenELMOptions> = {}): OpenELMConfig {
+export function openelmConfig(
+  size: OpenELMSize | OpenELMOptions,
+  changes: Partial<OpenELMOptions> = {},
+): OpenELMConfig {
   const options: OpenELMOptions = { ...(typeof size === "string" ? named(size) : size), ...changes };
   const config = {
     headsPerKvHead: 1,
@@ -86,12 +104,19 @@ export function openelmConfig(size: OpenELMSize | OpenELMOptions, changes: Parti
     ...options,
   };
   const { vocabSize, headDim, activation, paddingIndex } = config;
-  if (!Number.isInteger(vocabSize) || vocabSize < 1) throw new ConfigError(`vocabSize must be a whole number above 0, got ${vocabSize}`);
-  if (headDim % 2 !== 0) throw new ConfigError(`headDim must be even, since rotary positions turn pairs; got ${headDim}`);
+  if (!Number.isInteger(vocabSize) || vocabSize < 1)
+    throw new ConfigError(`vocabSize must be a whole number above 0, got ${vocabSize}`);
+  if (headDim % 2 !== 0)
+    throw new ConfigError(`headDim must be even, since rotary positions turn pairs; got ${headDim}`);
   if (!(activation in ACTIVATIONS)) {
-    throw new ConfigError(`activation must be one of ${Object.keys(ACTIVATIONS).join(", ")}, got ${activation}`);
+    throw new ConfigError(
+      `activation must be one of ${Object.keys(ACTIVATIONS).join(", ")}, got ${activation}`,
+    );
   }
-  if (paddingIndex !== undefined && !(Number.isInteger(paddingIndex) && paddingIndex >= 0 && paddingIndex < vocabSize)) {
+  if (
+    paddingIndex !== undefined &&
+    !(Number.isInteger(paddingIndex) && paddingIndex >= 0 && paddingIndex < vocabSize)
+  ) {
     throw new ConfigError(`paddingIndex must be a token below vocabSize ${vocabSize}, got ${paddingIndex}`);
   }
   return { ...config, layerShapes: layerwiseScaling(config) };

@@ -32,7 +32,10 @@ export async function readConfig(folder: string): Promise<OpenELMConfig> {
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    throw new FileError(`${path} cannot be read; a model's folder has config.json and model.safetensors`, { path, cause });
+    throw new FileError(`${path} cannot be read; a model's folder has config.json and model.safetensors`, {
+      path,
+      cause,
+    });
   }
   let json: unknown;
   try {
@@ -40,7 +43,8 @@ export async function readConfig(folder: string): Promise<OpenELMConfig> {
   } catch (cause) {
     throw new FormatError(`${path} is not JSON: ${(cause as Error).message}`, { path, cause });
   }
-  if (typeof json !== "object" || json === null) throw new FormatError(`${path} must hold an object`, { path });
+  if (typeof json !== "object" || json === null)
+    throw new FormatError(`${path} must hold an object`, { path });
   return fromHFConfig(json as Record<string, unknown>, path);
 }
 

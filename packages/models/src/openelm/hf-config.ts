@@ -21,7 +21,9 @@ export function toHFConfig(config: OpenELMConfig, dtype: keyof typeof DTYPE_NAME
     const list = [multipliers].flat() as number[];
     if (list.length === layers && layers !== 2) return list;
     const [first, last] = [list[0]!, list.at(-1)!];
-    return layerShapes.map((_, i) => Math.round((first + ((last - first) * i) / Math.max(layers - 1, 1)) * 100) / 100);
+    return layerShapes.map(
+      (_, i) => Math.round((first + ((last - first) * i) / Math.max(layers - 1, 1)) * 100) / 100,
+    );
   };
   return {
     activation_fn_name: config.activation,
@@ -63,7 +65,9 @@ export function toHFConfig(config: OpenELMConfig, dtype: keyof typeof DTYPE_NAME
  */
 export function fromHFConfig(json: HFConfig, path = "config.json"): OpenELMConfig {
   const bad = (key: string, what: string): FormatError =>
-    new FormatError(`${path}: ${key} must be ${what}, got ${JSON.stringify(json[key]) ?? "nothing"}`, { path });
+    new FormatError(`${path}: ${key} must be ${what}, got ${JSON.stringify(json[key]) ?? "nothing"}`, {
+      path,
+    });
   const number = (key: string, fallback?: number): number => {
     const value = json[key] ?? fallback;
     if (typeof value !== "number" || !Number.isFinite(value)) throw bad(key, "a number");
@@ -77,11 +81,13 @@ export function fromHFConfig(json: HFConfig, path = "config.json"): OpenELMConfi
   const multipliers = (key: string): number | readonly number[] => {
     const value = json[key];
     if (typeof value === "number") return value;
-    if (!Array.isArray(value) || value.some((item) => typeof item !== "number")) throw bad(key, "a number or a list of numbers");
+    if (!Array.isArray(value) || value.some((item) => typeof item !== "number"))
+      throw bad(key, "a number or a list of numbers");
     return value as number[];
   };
   if (json.model_type !== "openelm") throw bad("model_type", '"openelm"');
-  if ((json.normalization_layer_name ?? "rms_norm") !== "rms_norm") throw bad("normalization_layer_name", '"rms_norm"');
+  if ((json.normalization_layer_name ?? "rms_norm") !== "rms_norm")
+    throw bad("normalization_layer_name", '"rms_norm"');
   const padding = json.pad_token_id;
   const config = openelmConfig({
     vocabSize: number("vocab_size"),
@@ -106,11 +112,18 @@ export function fromHFConfig(json: HFConfig, path = "config.json"): OpenELMConfi
 }
 
 /** Heads as the file lists them, which may differ from what its multipliers give. */
-function withHeads(config: OpenELMConfig, json: HFConfig, bad: (key: string, what: string) => FormatError): OpenELMConfig {
+function withHeads(
+  config: OpenELMConfig,
+  json: HFConfig,
+  bad: (key: string, what: string) => FormatError,
+): OpenELMConfig {
   const list = (key: string): readonly number[] | undefined => {
     const value = json[key];
     if (value === undefined) return undefined;
-    const isList = Array.isArray(value) && value.length === config.layers && value.every((n) => Number.isInteger(n) && n > 0);
+    const isList =
+      Array.isArray(value) &&
+      value.length === config.layers &&
+      value.every((n) => Number.isInteger(n) && n > 0);
     if (!isList) throw bad(key, `a list of ${config.layers} whole numbers`);
     return value as number[];
   };

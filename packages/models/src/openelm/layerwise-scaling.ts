@@ -47,8 +47,15 @@ export function layerwiseScaling({
   feedForward,
   feedForwardDivisor = 256,
 }: LayerwiseScalingOptions): LayerShape[] {
-  for (const [name, value] of Object.entries({ layers, modelDim, headDim, headsPerKvHead, feedForwardDivisor })) {
-    if (!Number.isInteger(value) || value < 1) throw new ConfigError(`${name} must be a whole number above 0, got ${value}`);
+  for (const [name, value] of Object.entries({
+    layers,
+    modelDim,
+    headDim,
+    headsPerKvHead,
+    feedForwardDivisor,
+  })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new ConfigError(`${name} must be a whole number above 0, got ${value}`);
   }
   const attentions = expand(attention, layers, "attention");
   const feedForwards = expand(feedForward, layers, "feedForward");
@@ -66,14 +73,19 @@ export function layerwiseScaling({
 /** The multiplier of every layer, in two decimals as the published checkpoints have them. */
 function expand(multipliers: Multipliers, layers: number, name: string): number[] {
   const list = [multipliers].flat() as number[];
-  if (list.some((value) => !(value > 0))) throw new ConfigError(`${name}: multipliers must be above 0, got ${list.join(", ")}`);
+  if (list.some((value) => !(value > 0)))
+    throw new ConfigError(`${name}: multipliers must be above 0, got ${list.join(", ")}`);
   if (list.length === layers && layers !== 2) return list.map(twoDecimals);
   if (list.length > 2) {
-    throw new ConfigError(`${name} wants one multiplier, two (first and last) or ${layers} (one a layer), got ${list.length}`);
+    throw new ConfigError(
+      `${name} wants one multiplier, two (first and last) or ${layers} (one a layer), got ${list.length}`,
+    );
   }
   const [first, last] = [list[0]!, list.at(-1)!];
   const step = (last - first) / Math.max(layers - 1, 1);
-  return Array.from({ length: layers }, (_, i) => twoDecimals(i > 0 && i === layers - 1 ? last : first + step * i));
+  return Array.from({ length: layers }, (_, i) =>
+    twoDecimals(i > 0 && i === layers - 1 ? last : first + step * i),
+  );
 }
 
 const twoDecimals = (value: number): number => Math.round(value * 100) / 100;

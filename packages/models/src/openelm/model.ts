@@ -1,5 +1,5 @@
 // Shape suffixes: B batch, T time, D model width, V vocabulary.
-import { type IndexOperand, type Operand, scope, type Tensor } from "@openelm/tensor";
+
 import {
   Attention,
   type AttentionContext,
@@ -9,13 +9,14 @@ import {
   init,
   KVCache,
   Linear,
-  linearCrossEntropyLoss,
   type LossParts,
+  linearCrossEntropyLoss,
   Module,
   RMSNorm,
 } from "@openelm/nn";
+import { type IndexOperand, type Operand, scope, type Tensor } from "@openelm/tensor";
 import { type OpenELMConfig, type OpenELMOptions, type OpenELMSize, openelmConfig } from "./config.js";
-import { loadOpenELM, type LoadModelOptions } from "./files.js";
+import { type LoadModelOptions, loadOpenELM } from "./files.js";
 import type { LayerShape } from "./layerwise-scaling.js";
 
 /** A pre-norm transformer layer: attention and feed-forward, each added to the stream. */
@@ -31,9 +32,21 @@ export class OpenELMLayer extends Module {
     // What is added to the stream 2·layers times starts small, so that its variance does not grow with depth.
     const outInit = init.normal({ std: dim ** -0.5 * (2 * config.layers) ** -0.5 });
     this.attnNorm = new RMSNorm(dim, { eps });
-    this.attn = new Attention({ ...shape, dim, eps, headDim: config.headDim, qkNorm: config.qkNorm, ropeBase: config.ropeBase, outInit });
+    this.attn = new Attention({
+      ...shape,
+      dim,
+      eps,
+      headDim: config.headDim,
+      qkNorm: config.qkNorm,
+      ropeBase: config.ropeBase,
+      outInit,
+    });
     this.ffnNorm = new RMSNorm(dim, { eps });
-    this.ffn = new FeedForward(dim, shape.feedForwardDim, { activation: config.activation, glu: config.glu, outInit });
+    this.ffn = new FeedForward(dim, shape.feedForwardDim, {
+      activation: config.activation,
+      glu: config.glu,
+      outInit,
+    });
   }
 
   forward(xBTD: Tensor, context: AttentionContext = {}): Tensor {
@@ -85,7 +98,9 @@ export class OpenELM extends Module {
     super();
     const config = openelmConfig(size);
     this.#config = config;
-    this.tokenEmbeddings = new Embedding(config.vocabSize, config.modelDim, { paddingIndex: config.paddingIndex });
+    this.tokenEmbeddings = new Embedding(config.vocabSize, config.modelDim, {
+      paddingIndex: config.paddingIndex,
+    });
     this.layers = config.layerShapes.map((shape) => new OpenELMLayer(config, shape));
     this.norm = new RMSNorm(config.modelDim, { eps: config.eps });
     this.classifier = config.tied ? undefined : new Linear(config.modelDim, config.vocabSize);
@@ -133,14 +148,28 @@ export class OpenELM extends Module {
     const flat = hidden.reshape([-1, this.config.modelDim]);
     const { paddingIndex } = this.config;
     const ignore = paddingIndex === undefined ? {} : { ignoreIndex: paddingIndex };
-    return linearCrossEntropyLoss(flat, weight, targets.reshape([-1]), tokens ?? targets.size, { ...ignore, ...options });
+    return linearCrossEntropyLoss(flat, weight, targets.reshape([-1]), tokens ?? targets.size, {
+      ...ignore,
+      ...options,
+    });
   }
 
   /** An empty cache for `capacity` positions of this model. */
-  newCache({ batch = 1, capacity = this.config.maxContextLength }: { readonly batch?: number; readonly capacity?: number } = {}): KVCache {
+  newCache({
+    batch = 1,
+    capacity = this.config.maxContextLength,
+  }: {
+    readonly batch?: number;
+    readonly capacity?: number;
+  } = {}): KVCache {
     const { headDim, layerShapes } = this.config;
     const { dtype, device } = this.norm.weight;
-    return new KVCache({ layers: layerShapes.map(({ kvHeads }) => ({ kvHeads, headDim })), batch, capacity, dtype, device });
+    return new KVCache({
+      layers: layerShapes.map(({ kvHeads }) => ({ kvHeads, headDim })),
+      batch,
+      capacity,
+      dtype,
+      device,
+    });
   }
 }
-

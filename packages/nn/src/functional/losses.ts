@@ -1,4 +1,15 @@
-import { abs, crossEntropy, div, type IndexOperand, linearCrossEntropy, mean, type Operand, square, sub, type Tensor } from "@openelm/tensor";
+import {
+  abs,
+  crossEntropy,
+  div,
+  type IndexOperand,
+  linearCrossEntropy,
+  mean,
+  type Operand,
+  square,
+  sub,
+  type Tensor,
+} from "@openelm/tensor";
 
 /** Options of the cross-entropy losses. */
 export interface CrossEntropyLossOptions {
@@ -35,7 +46,12 @@ const divided = ({ loss, ce, z }: LossParts, count: Operand): LossParts => ({
  *
  * Shapes: `logits` `[..., classes]`, `targets` `[...]`.
  */
-export function crossEntropyLoss(logits: Tensor, targets: IndexOperand, count: Operand = 1, options: CrossEntropyLossOptions = {}): LossParts {
+export function crossEntropyLoss(
+  logits: Tensor,
+  targets: IndexOperand,
+  count: Operand = 1,
+  options: CrossEntropyLossOptions = {},
+): LossParts {
   return divided(crossEntropy(logits, targets, options), count);
 }
 

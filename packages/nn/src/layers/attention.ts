@@ -85,6 +85,8 @@ export class Attention extends Module {
     const all = cache?.write(k, v);
     const y = attention(q, all?.k ?? k, all?.v ?? v, { documents, kvLength: all?.length });
     const [batch, time] = x.shape;
-    return this.outProj.forward(y.permute([0, 2, 1, 3]).reshape([batch!, time!, this.queryHeads * this.headDim]));
+    return this.outProj.forward(
+      y.permute([0, 2, 1, 3]).reshape([batch!, time!, this.queryHeads * this.headDim]),
+    );
   }
 }

@@ -41,7 +41,11 @@ export class FeedForward extends Module {
    * @param dim - Size of the last axis of input and output.
    * @param hidden - Size in between, of one half where there is a gate.
    */
-  constructor(dim: number, hidden: number, { activation = "swish", glu = true, outInit }: FeedForwardOptions = {}) {
+  constructor(
+    dim: number,
+    hidden: number,
+    { activation = "swish", glu = true, outInit }: FeedForwardOptions = {},
+  ) {
     super();
     this.proj1 = new Linear(dim, glu ? 2 * hidden : hidden);
     this.proj2 = new Linear(hidden, dim, outInit === undefined ? {} : { init: outInit });
