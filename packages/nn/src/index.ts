@@ -1,3 +1,4 @@
+export { linear } from "./functional/linear.js";
 export * from "./functional/losses.js";
 export type { Init, InitContext } from "./init.js";
 export * as init from "./init.js";
@@ -9,5 +10,5 @@ export { ACTIVATIONS, type Activation, FeedForward, type FeedForwardOptions } fr
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
 export { Linear, type LinearOptions } from "./layers/linear.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
-export { type LoadOptions, Module, type NameMap } from "./module.js";
+export { type LoadOptions, Module, type ModuleTarget, type NameMap } from "./module.js";
 export { Buffer, Parameter, type ParameterOptions } from "./parameter.js";
