@@ -38,7 +38,10 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    console.error(isOpenELMError(error) ? `goldens: ${error.message}` : error);
+    // A wrong option is its user's mistake, and needs no stack.
+    const isExpected =
+      isOpenELMError(error) || String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS");
+    console.error(isExpected ? `goldens: ${(error as Error).message}` : error);
     process.exitCode = 2;
   },
 );

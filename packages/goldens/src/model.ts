@@ -1,7 +1,7 @@
 //! Whole models: logits, losses, every gradient, accumulation, ten optimizer steps, greedy decoding, chunked caches.
 import { valueAndGrad } from "@openelm/autograd";
 import { CORENET_NAMES, type LossBatch, OpenELM } from "@openelm/models";
-import { concat, globalNorm, type Safetensors, type Tensor, tensor } from "@openelm/tensor";
+import { concat, FormatError, globalNorm, type Safetensors, type Tensor, tensor } from "@openelm/tensor";
 import { AdamW, clipGlobalNorm, cosineSchedule } from "@openelm/train";
 import type { Goldens } from "./files.js";
 import type { Report } from "./report.js";
@@ -174,7 +174,7 @@ async function checkLogits({ name, golden, tensors, report }: Context, model: Op
 
 async function want(tensors: Safetensors, name: string): Promise<Float32Array> {
   const found = tensors.get(name);
-  if (found === undefined) throw new Error(`the goldens have no tensor ${name}`);
+  if (found === undefined) throw new FormatError(`the goldens have no tensor ${name}`);
   return (await found.data()) as Float32Array;
 }
 

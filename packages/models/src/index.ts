@@ -1,5 +1,6 @@
 export {
   type CausalModel,
+  type FinishReason,
   type GenerateEvent,
   type GenerateOptions,
   type GenerateResult,
@@ -15,7 +16,7 @@ export {
   type OpenELMSize,
   openelmConfig,
 } from "./openelm/config.js";
-export { type LoadModelOptions, loadOpenELM, readConfig, saveOpenELM } from "./openelm/files.js";
+export { readConfig, saveOpenELM } from "./openelm/files.js";
 export { fromHFConfig, type HFConfig, toHFConfig } from "./openelm/hf-config.js";
 export {
   type LayerShape,
@@ -23,5 +24,11 @@ export {
   layerwiseScaling,
   type Multipliers,
 } from "./openelm/layerwise-scaling.js";
-export { type LossBatch, OpenELM, type OpenELMContext, OpenELMLayer } from "./openelm/model.js";
-export { type SamplingOptions, sample } from "./sampling.js";
+export {
+  type LoadModelOptions,
+  type LossBatch,
+  OpenELM,
+  type OpenELMContext,
+  OpenELMLayer,
+} from "./openelm/model.js";
+export { type SampleContext, type SamplingOptions, sample } from "./sampling.js";
