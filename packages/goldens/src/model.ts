@@ -271,7 +271,7 @@ async function checkGreedy({ name, golden, tensors, report }: Context, model: Op
     got.set(await rows(last, vocab, step, count, got), 0);
     const ids = last.argmax({ axis: -1 });
     const picked = await ids.data();
-    picked.forEach((id, row) => chosen[row]!.push(Number(id)));
+    for (const [row, id] of Array.from(picked, Number).entries()) chosen[row]!.push(id);
     next = ids.reshape([batch, 1]);
   }
   report.same("greedy", `${name} greedy ids`, chosen, expected);

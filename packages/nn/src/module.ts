@@ -59,7 +59,7 @@ naming.nameAllWith = (wanted) => {
   let [outermost, longest]: [Module | undefined, number] = [undefined, -1];
   const live = unnamed.flatMap((ref) => ref.deref() ?? []);
   for (const module of live) {
-    for (const [path, parameter] of module.namedParameters()) {
+    for (const [path, parameter] of parametersOf(module)) {
       const depth = path.split(".").length;
       if (parameter === wanted && depth > longest) [outermost, longest] = [module, depth];
     }
@@ -105,12 +105,12 @@ export abstract class Module implements TreeNode {
    */
   *namedParameters(): Iterable<readonly [path: string, parameter: Parameter]> {
     const paths = new Set<string>();
-    for (const [path, item] of walk(this)) {
-      if (!(item instanceof Parameter)) continue;
+    for (const entry of parametersOf(this)) {
+      const [path] = entry;
       if (paths.has(path))
         throw new UsageError(`two parameters have the path "${path}"; rename a field or key`);
       paths.add(path);
-      yield [path, item];
+      yield entry;
     }
   }
 
@@ -156,12 +156,12 @@ export abstract class Module implements TreeNode {
 
   /** Gives parameters without a path theirs. @internal */
   _nameParameters(): void {
-    for (const [path, parameter] of this.namedParameters()) parameter._path ??= path;
+    for (const [path, parameter] of parametersOf(this)) parameter._path ??= path;
   }
 
   /** @internal */
   _hasUnnamed(): boolean {
-    for (const [, parameter] of this.namedParameters()) if (parameter._path === undefined) return true;
+    for (const [, parameter] of parametersOf(this)) if (parameter._path === undefined) return true;
     return false;
   }
 
@@ -350,6 +350,10 @@ function* walk(
     if (isNode) yield [path, item];
     if (!(item instanceof Parameter)) yield* walk(item, path, seen);
   }
+}
+
+function* parametersOf(module: Module): Iterable<readonly [path: string, parameter: Parameter]> {
+  for (const [path, item] of walk(module)) if (item instanceof Parameter) yield [path, item];
 }
 
 function isCollection(item: object): boolean {

@@ -105,6 +105,7 @@ export class Parameter {
    */
   set value(tensor: Tensor) {
     if (tensor.shape.join() !== this.shape.join()) {
+      if (this._path === undefined) naming.nameAllWith(this);
       const name = this._path ?? "parameter";
       throw new OpError(
         "SHAPE_MISMATCH",
