@@ -49,9 +49,7 @@ describe("a copy", () => {
     await edit("model.json", (text) => text.replace(/"ce": (\d)/, '"ce": 9$1'));
     const { failures, checked } = await check();
     expect(checked).toBeGreaterThan(1000);
-    expect(failures.some((failure) => failure.startsWith(`${name.split(".")[0]} logits: off by 1.0`))).toBe(
-      true,
-    );
+    expect(failures.some((failure) => failure.startsWith(`${name.split(".")[0]} logits: off by`))).toBe(true);
     expect(failures.some((failure) => /^seed \d+: shuffle of/.test(failure))).toBe(true);
     expect(failures.some((failure) => failure.includes(" ce"))).toBe(true);
   }, 120_000);

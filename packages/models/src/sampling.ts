@@ -47,7 +47,7 @@ export function sample(logits: Tensor, options: SamplingOptions & SampleContext 
   if (repetitionPenalty !== 1 && seen !== undefined) scores = penalize(scores, seen, repetitionPenalty);
   if (Math.fround(temperature) === 0) return argmax(scores, { axis: -1 });
   // The best score becomes 0, so that a low temperature cannot overflow.
-  scores = scores.sub(scores.max({ axis: -1, keepDims: true })).div(Math.fround(temperature));
+  scores = scores.sub(scores.max({ axis: -1, keepDims: true })).div(temperature);
   const vocabulary = scores.shape.at(-1)!;
   if (topK !== undefined && topK < vocabulary) {
     const { values } = scores.topk(topK);
@@ -55,8 +55,7 @@ export function sample(logits: Tensor, options: SamplingOptions & SampleContext 
   }
   if (topP !== undefined && topP < 1) scores = keepWhere(scores, scores.ge(nucleusFloor(scores, topP)));
   const probabilities = softmax(scores);
-  const floor =
-    minP === undefined ? undefined : probabilities.max({ axis: -1, keepDims: true }).mul(Math.fround(minP));
+  const floor = minP === undefined ? undefined : probabilities.max({ axis: -1, keepDims: true }).mul(minP);
   const final = floor === undefined ? probabilities : where(probabilities.ge(floor), probabilities, 0);
   return multinomial(final, 1, { generator, replacement: true }).reshape([logits.shape[0]!]);
 }
@@ -89,12 +88,12 @@ function nucleusFloor(scores: Tensor, topP: number): Tensor {
   const probabilities = softmax(values);
   // A token belongs if the ones before it do not fill the mass yet; the first always does.
   const before = probabilities.cumsum({ axis: -1 }).sub(probabilities);
-  const inside = where(before.lt(Math.fround(topP)), values, Number.POSITIVE_INFINITY);
+  const inside = where(before.lt(topP), values, Number.POSITIVE_INFINITY);
   return inside.min({ axis: -1, keepDims: true });
 }
 
 function penalize(scores: Tensor, seen: Tensor, penalty: number): Tensor {
   const old = scores.takeAlongAxis(seen, { axis: -1 });
-  const changed = where(old.gt(0), old.div(Math.fround(penalty)), old.mul(Math.fround(penalty)));
+  const changed = where(old.gt(0), old.div(penalty), old.mul(penalty));
   return scores.scatter(seen, changed, { axis: -1 });
 }

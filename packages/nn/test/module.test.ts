@@ -51,7 +51,7 @@ class Stack extends Module {
   }
 }
 
-const seeded = <T extends Module>(make: () => T, seed = 1): T => withDefaults({ seed }, make);
+const seeded = <T extends Module>(make: () => T, seed = 1): T => withDefaults({ seed }, make as () => never);
 const values = (module: Module): Promise<number[][]> =>
   Promise.all(module.parameters().map(async (p) => Array.from(await p.value.data(), Number)));
 
