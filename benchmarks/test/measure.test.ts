@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { type Measurement, ratio, toJson, toText } from "../lib/measure.js";
-import { select } from "../lib/select.js";
 
 const time: Measurement = { name: "add", unit: "µs", faster: "smaller", ours: 2, peers: { a: 3, b: 4 } };
 const rate: Measurement = {
@@ -18,6 +17,11 @@ describe("ratio", () => {
     expect(ratio(rate)).toBe(1.5);
     expect(ratio({ ...time, peers: {} })).toBeUndefined();
   });
+
+  test("a peer that is missing is not beaten", () => {
+    expect(ratio({ ...time, peers: { a: null } })).toBeUndefined();
+    expect(ratio({ ...time, peers: { a: 3, b: null } })).toBe(1.5);
+  });
 });
 
 describe("lines", () => {
@@ -33,6 +37,12 @@ describe("lines", () => {
     expect(JSON.parse(toJson({ ...time, peers: {} }))).toMatchObject({ peers: {}, limit: null, ratio: null });
   });
 
+  test("a missing peer is named", () => {
+    const missing = { ...time, peers: { a: null } };
+    expect(JSON.parse(toJson(missing))).toMatchObject({ peers: { a: null }, ratio: null });
+    expect(toText(missing)).toMatch(/^add +2 µs {2}a missing$/);
+  });
+
   test("a measurement that failed is no line", () => {
     expect(() => toJson({ ...time, ours: Number.NaN })).toThrow("add: ours is NaN");
     expect(() => toJson({ ...time, peers: { a: 0 } })).toThrow("add: a is 0");
@@ -41,11 +51,4 @@ describe("lines", () => {
   test("text names the peers and the ratio", () => {
     expect(toText(rate)).toMatch(/^copy +30 GB\/s {2}a 20 GB\/s {2}1\.50× the best peer {2}limit 40 GB\/s$/);
   });
-});
-
-test("benchmarks are chosen by name or by folder", () => {
-  const all = ["bindings/dispatch", "ops/add", "ops/add_wide"];
-  expect(select(all, ["ops"]).chosen).toEqual(["ops/add", "ops/add_wide"]);
-  expect(select(all, ["ops/add"]).chosen).toEqual(["ops/add"]);
-  expect(select(all, ["op"])).toEqual({ chosen: [], unknown: ["op"] });
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -38,6 +38,15 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 function write(file, text) {
   mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
   writeFileSync(path.join(root, file), text);
+}
+
+/** A third crate, that tests of elm-cpu may use. */
+function allowInTests() {
+  addCrate("crates/elm-ops", "[dependencies]\n", "#![forbid(unsafe_code)]\n");
+  const layers = JSON.parse(readFileSync(path.join(root, "layers.json"), "utf8"));
+  layers.crates["elm-ops"] = [];
+  layers.devOnly = { "elm-cpu": ["elm-ops"] };
+  write("layers.json", JSON.stringify(layers));
 }
 
 function addPackage(folder, name, dependencies, more = {}) {
@@ -125,6 +134,19 @@ describe("a planted violation is caught:", () => {
       /elm-core\/Cargo\.toml: \[dependencies\] elm-cpu/,
     ],
     [
+      "a crate for tests that the sources use",
+      () => {
+        allowInTests();
+        addCrate("crates/elm-cpu", "[dependencies]\nelm-ops.workspace = true\n", "");
+      },
+      /elm-cpu\/Cargo\.toml: \[dependencies\] elm-ops/,
+    ],
+    [
+      "an exception for tests that nothing needs",
+      allowInTests,
+      /elm-cpu does not need elm-ops under devOnly/,
+    ],
+    [
       "Node in a crate that must not know it",
       () => addCrate("crates/elm-cpu", "[dependencies]\nnapi.workspace = true\n", ""),
       /only elm-napi may depend on napi/,
@@ -143,6 +165,12 @@ describe("a planted violation is caught:", () => {
     plant();
     expect(checkLayers(root)).toContainEqual(expect.stringMatching(message));
   });
+});
+
+test("a crate for tests is allowed where layers.json says so", () => {
+  allowInTests();
+  addCrate("crates/elm-cpu", "[dev-dependencies]\nelm-ops.workspace = true\n", "");
+  expect(checkLayers(root)).toEqual([]);
 });
 
 describe("what is allowed:", () => {

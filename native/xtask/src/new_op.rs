@@ -30,6 +30,12 @@ const TEMPLATES: &[Template] = &[
         holds: "its gradient, and the op in other ops",
         text: include_str!("../templates/rule.ts.in"),
     },
+    Template {
+        folder: "packages/autograd/test/samples",
+        ending: "ts",
+        holds: "calls whose gradients are checked",
+        text: include_str!("../templates/samples.ts.in"),
+    },
 ];
 
 /// Words of Rust and TypeScript that cannot name a module or a function, and the files that every room has.
@@ -90,9 +96,10 @@ fn next_steps(name: &str, files: &[(&Template, String)]) -> String {
         text,
         "\nNext\n\
          \x20 1. Fill in the schema and the oracle, then npm run codegen.\n\
-         \x20 2. Write the kernel; npm run conformance -- --op {name} --verbose fails until it agrees with the oracle.\n\
-         \x20 3. Write the gradient and the reference; npm test -- --only packages checks it three ways.\n\
-         \x20 4. npm run check, and a changeset (npx changeset).\n\
+         \x20 2. Write the kernel; npm run conformance -- --op {name} --verbose holds it to the oracle.\n\
+         \x20 3. Write the gradient and the reference, and samples of every way they can go; the same command\n\
+         \x20    compares both with finite differences.\n\
+         \x20 4. npm run check, npm test, and a changeset (npx changeset).\n\
          docs/guides/add-an-op.md walks through a real one.\n"
     );
     text

@@ -6,7 +6,7 @@ import { untaped } from "./tape.js";
  *
  * @example
  * ```ts
- * grad((x: Tensor) => x.mul(stopGradient(x)).sum())(tensor([3])); // [3], not [6]
+ * await grad((x: Tensor) => x.mul(stopGradient(x)).sum())(tensor([3])).array(); // [3]
  * ```
  */
 export function stopGradient(x: Tensor): Tensor {

@@ -44,7 +44,7 @@ export function nativeReadOptions(options: ReadOptions): NativeReaderOptions {
  * @throws FormatError naming file and line where a file is broken, FileError where it cannot be read.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * for await (const { text } of readDocuments("corpus/*.jsonl.gz")) console.log(text.length);
  * ```
  */

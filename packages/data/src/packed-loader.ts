@@ -53,9 +53,9 @@ export interface PackedState {
  * Shapes: `inputs`, `targets` and `documents` are `[batchSize, sequenceLength]`.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * const loader = new PackedLoader(await openShards("corpus"), { sequenceLength: 2048, batchSize: 8 });
- * for await (const batch of loader) step(batch);
+ * for await (const batch of loader) console.log(batch.shape, batch.tokens);
  * ```
  */
 export class PackedLoader extends Loader<PackedState> {

@@ -50,7 +50,7 @@ const BATCH_CHARACTERS = 1 << 20;
  * Reads `tokenizer.json` (Hugging Face) and SentencePiece models (BPE and unigram); encoding runs on native threads.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * const tokenizer = await Tokenizer.load("model-folder");
  * const ids = await tokenizer.encode("Hello world", { addBos: true }); // Int32Array
  * await tokenizer.decode(ids); // "Hello world"

@@ -101,7 +101,7 @@ async function cargoBuild() {
  */
 function load(file) {
   const code = `const core = require(${JSON.stringify(file)});
-    console.log(JSON.stringify(typeof core.tableHash === "function" ? core.tableHash() : null));
+    console.log(JSON.stringify(core.tableHash));
     process.exit(0);`;
   const result = spawnSync(process.execPath, ["--eval", code], { encoding: "utf8" });
   if (result.status === 0) return JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "null");

@@ -1,6 +1,6 @@
 import type { NativeTokenizer } from "./binding-text.js";
 
-/** The addon's data half: what `native/crates/elm-napi/src/data.rs` exports. Errors carry JSON as their message. */
+/** The addon's data half: what `native/crates/elm-napi/src/data` exports. Errors carry JSON as their message. */
 export interface DataBinding {
   readonly NativeDocumentReader: {
     open(path: string, options: NativeReaderOptions): Promise<NativeDocumentReader>;

@@ -52,5 +52,7 @@ export interface NativeBinding extends TextBinding, DataBinding {
   readonly version: string;
   /** Fingerprint of the op table that the core was built with. */
   readonly tableHash: number;
+  /** The widest vector units that kernels use here, such as `"avx512"`. */
+  readonly simd: string;
   createCore(arena: ArrayBuffer, makeError: ErrorFactory, onRead: (token: number) => void): NativeCore;
 }

@@ -2,4 +2,4 @@ export * from "./binding.js";
 export type * from "./binding-data.js";
 export type * from "./binding-text.js";
 export * from "./errors.js";
-export { loadNative, platformName } from "./load.js";
+export { type BuildInfo, loadNative, type NativeInfo, nativeInfo, platformName } from "./load.js";

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" />
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,6 +8,8 @@ import { NativeError } from "./errors.js";
 
 const require = createRequire(import.meta.url);
 const PACKAGE = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+const LOCAL = "the local build";
 
 /** A place where the core may be, and how it is asked for. */
 interface Candidate {
@@ -43,7 +45,7 @@ function candidates(): Candidate[] {
   const list: Candidate[] = [];
   const local = join(PACKAGE, `openelm.${name}.node`);
   list.push({
-    what: `the local build (${local})`,
+    what: `${LOCAL} (${local})`,
     load: () => {
       if (!existsSync(local)) throw new Error("there is no such file; in a clone run: npm run build:native");
       return require(local);
@@ -60,11 +62,11 @@ function candidates(): Candidate[] {
   return list;
 }
 
-function load(): NativeBinding {
+function load(): Loaded {
   const reasons: string[] = [];
   for (const { what, load } of candidates()) {
     try {
-      return load() as NativeBinding;
+      return { binding: load() as NativeBinding, source: what };
     } catch (error) {
       const [first] = String((error as Error).message).split("\n");
       reasons.push(`  ${what}: ${first}`);
@@ -77,7 +79,12 @@ function load(): NativeBinding {
   );
 }
 
-let binding: NativeBinding | undefined;
+interface Loaded {
+  readonly binding: NativeBinding;
+  readonly source: string;
+}
+
+let loaded: Loaded | undefined;
 
 /**
  * The native core, loaded at the first call.
@@ -85,6 +92,41 @@ let binding: NativeBinding | undefined;
  * @throws NativeError `NATIVE_NOT_FOUND` that lists each place tried and why it failed.
  */
 export function loadNative(): NativeBinding {
-  binding ??= load();
-  return binding;
+  loaded ??= load();
+  return loaded.binding;
+}
+
+/** What a local build was made of. */
+export interface BuildInfo {
+  readonly rustc: string;
+  readonly triple: string;
+  readonly profile: string;
+  /** Fingerprint of the sources. */
+  readonly sources: string;
+}
+
+/** Which core was loaded. */
+export interface NativeInfo {
+  /** Where it was found. */
+  readonly source: string;
+  readonly version: string;
+  readonly tableHash: number;
+  readonly simd: string;
+  /** Of a local build. */
+  readonly build: BuildInfo | undefined;
+}
+
+/**
+ * Facts about the core that is loaded, which this loads if need be.
+ *
+ * @throws NativeError as {@link loadNative} does.
+ */
+export function nativeInfo(): NativeInfo {
+  loaded ??= load();
+  const { binding, source } = loaded;
+  const { version, tableHash, simd } = binding;
+  const file = join(PACKAGE, "build-info.json");
+  const local = source.startsWith(LOCAL) && existsSync(file);
+  const build = local ? (JSON.parse(readFileSync(file, "utf8")) as BuildInfo) : undefined;
+  return { source, version, tableHash, simd, build };
 }

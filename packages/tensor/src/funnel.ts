@@ -157,7 +157,7 @@ export function execute(
   for (let i = 0; i < op.attrs.length; i++) at = writeAttr(words, at, op, op.attrs[i]!, attrs[i]);
   if (words === arena) core.dispatch(op.index);
   else core.dispatchLarge(op.index, words);
-  return readOutputs(op, words);
+  return readOutputs(op, inputs, words);
 }
 
 /** An array that surely holds the call, when the arena may not. */
@@ -170,14 +170,8 @@ function arenaFor(inputs: Inputs, attrs: readonly AttrValue[]): Float64Array {
 }
 
 function writeAttr(words: Float64Array, at: number, op: OpInfo, attr: AttrInfo, value: AttrValue): number {
-  const bad = (what: string): OpError =>
-    new OpError(
-      "INVALID_ARGUMENT",
-      op.name,
-      `${attr.name} must be ${what}, got ${JSON.stringify(value) ?? "nothing"}`,
-    );
   if (value === undefined) {
-    if (!attr.optional) throw bad("given");
+    if (!attr.optional) throw badAttr(op, attr, value, "given");
     words[at] = 0;
     return at + 1;
   }
@@ -186,28 +180,28 @@ function writeAttr(words: Float64Array, at: number, op: OpInfo, attr: AttrInfo, 
     case "f64":
     case "int":
     case "axis":
-      if (typeof value !== "number") throw bad("a number");
+      if (typeof value !== "number") throw badAttr(op, attr, value, "a number");
       words[at] = value;
       return at + 1;
     case "bool":
-      if (typeof value !== "boolean") throw bad("true or false");
+      if (typeof value !== "boolean") throw badAttr(op, attr, value, "true or false");
       words[at] = value ? 1 : 0;
       return at + 1;
     case "dtype":
       words[at] = DTYPES.indexOf(value as DType);
-      if (words[at]! < 0) throw bad(`one of ${DTYPES.join(", ")}`);
+      if (words[at]! < 0) throw badAttr(op, attr, value, `one of ${DTYPES.join(", ")}`);
       return at + 1;
     case "choice":
       words[at] = attr.choices!.indexOf(value as string);
-      if (words[at]! < 0) throw bad(`one of ${attr.choices!.join(", ")}`);
+      if (words[at]! < 0) throw badAttr(op, attr, value, `one of ${attr.choices!.join(", ")}`);
       return at + 1;
     default: {
       const list = typeof value === "number" ? [value] : (value as readonly number[]);
-      if (!Array.isArray(list)) throw bad("a list of whole numbers");
-      if (at + list.length + 1 > words.length) throw bad("a shorter list");
+      if (!Array.isArray(list)) throw badAttr(op, attr, value, "a list of whole numbers");
+      if (at + list.length + 1 > words.length) throw badAttr(op, attr, value, "a shorter list");
       words[at++] = list.length;
       for (const item of list) {
-        if (!Number.isInteger(item)) throw bad("a list of whole numbers");
+        if (!Number.isInteger(item)) throw badAttr(op, attr, value, "a list of whole numbers");
         words[at++] = item;
       }
       return at;
@@ -215,22 +209,46 @@ function writeAttr(words: Float64Array, at: number, op: OpInfo, attr: AttrInfo, 
   }
 }
 
-function readOutputs(op: OpInfo, words: Float64Array): (Tensor | null)[] {
+function badAttr(op: OpInfo, attr: AttrInfo, value: AttrValue, what: string): OpError {
+  const got = JSON.stringify(value) ?? "nothing";
+  return new OpError("INVALID_ARGUMENT", op.name, `${attr.name} must be ${what}, got ${got}`);
+}
+
+function readOutputs(op: OpInfo, inputs: Inputs, words: Float64Array): (Tensor | null)[] {
   const device = deviceOfId(words[0]!);
-  // All words are read before the first tensor is made: making one may call the core, which may use the arena.
-  const specs: ({ id: number; dtype: DType; shape: number[] } | null)[] = [];
-  let at = 1;
-  for (let i = 0; i < op.outputs.length; i++) {
-    const id = words[at++]!;
-    if (id === 0) {
-      specs.push(null);
-      continue;
-    }
-    const dtype = DTYPES[words[at++]!]!;
-    const rank = words[at++]!;
-    const shape = new Array<number>(rank);
-    for (let axis = 0; axis < rank; axis++) shape[axis] = words[at++]!;
-    specs.push({ id, dtype, shape });
+  const total = op.outputs.length;
+  if (total === 1 && words[1] !== 0) {
+    return [new Tensor(words[1]!, DTYPES[words[2]!]!, readShape(words, 3, inputs), device)];
   }
-  return specs.map((spec) => spec && new Tensor(spec.id, spec.dtype, spec.shape, device));
+  // All words are read before the first tensor is made: making one may call the core, which may use the arena.
+  const outputs: (Tensor | null)[] = [];
+  const ids: number[] = [];
+  const dtypes: DType[] = [];
+  const shapes: Shape[] = [];
+  for (let i = 0, at = 1; i < total; i++) {
+    const id = words[at++]!;
+    ids.push(id);
+    outputs.push(null);
+    dtypes.push(DTYPES[words[at]!]!);
+    shapes.push(id === 0 ? [] : readShape(words, at + 1, inputs));
+    if (id !== 0) at += 2 + shapes[i]!.length;
+  }
+  for (let i = 0; i < total; i++) {
+    if (ids[i] !== 0) outputs[i] = new Tensor(ids[i]!, dtypes[i]!, shapes[i]!, device);
+  }
+  return outputs;
+}
+
+/** The shape that lies at `at`: most results have that of their first input, which need not be made again. */
+function readShape(words: Float64Array, at: number, inputs: Inputs): Shape {
+  const rank = words[at++]!;
+  const like = inputs.length > 0 ? inputs[0]?.shape : undefined;
+  if (like?.length === rank) {
+    let axis = 0;
+    while (axis < rank && like[axis] === words[at + axis]) axis++;
+    if (axis === rank) return like;
+  }
+  const shape: number[] = [];
+  for (let axis = 0; axis < rank; axis++) shape.push(words[at + axis]!);
+  return shape;
 }

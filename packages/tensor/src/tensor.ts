@@ -142,9 +142,11 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
    *
    * @throws OpError `INVALID_ARGUMENT` if the number was used already.
    * @example
-   * ```ts
-   * worker.postMessage(x.share());
-   * parentPort.on("message", (token) => Tensor.fromShared(token)); // in the worker
+   * ```ts no-run
+   * import { parentPort, Worker } from "node:worker_threads";
+   *
+   * new Worker("./worker.js").postMessage(x.share());
+   * parentPort?.on("message", (token: number) => console.log(Tensor.fromShared(token))); // in the worker
    * ```
    */
   static fromShared(token: number): Tensor {

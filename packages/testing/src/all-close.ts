@@ -17,7 +17,7 @@ export interface Comparison {
  * @throws UsageError if `actual` is not a tensor.
  * @example
  * ```ts
- * allClose(y, [[1, 2], [3, 4]]).message; // "largest difference 2e-5 at [1, 0]: 3.00002, expected 3 (allowed 3.1e-5)"
+ * allClose(tensor([1, 3.5]), [1, 3]).close; // false
  * ```
  */
 export function allClose(

@@ -14,7 +14,9 @@ interface MatcherResult {
  *
  * @example
  * ```ts
- * expect.extend(matchers);
+ * import "@openelm/testing/vitest";
+ * import { expect } from "vitest";
+ *
  * expect(x.matmul(y)).toBeAllClose([[19, 22], [43, 50]]);
  * ```
  */

@@ -6,16 +6,17 @@ import path from "node:path";
  * Violations of the crate table, one sentence each.
  *
  * @param {string} root
- * @param {{ crates: Record<string, string[]>, cratesWithUnsafe: string[], onlyIn: Record<string, string[]> }} layers
+ * @param {{ crates: Record<string, string[]>, cratesWithUnsafe: string[], onlyIn: Record<string, string[]>, devOnly?: Record<string, string[]> }} layers -
+ *   `devOnly`: crates that tests and examples of a crate may use beyond its layer.
  */
-export function checkCrates(root, { crates, cratesWithUnsafe, onlyIn }) {
+export function checkCrates(root, { crates, cratesWithUnsafe, onlyIn, devOnly = {} }) {
   const folders = [
     ...readdirSync(path.join(root, "native/crates")).map((name) => `native/crates/${name}`),
     "native/xtask",
   ];
   const present = folders.filter((folder) => existsSync(path.join(root, folder, "Cargo.toml")));
   const names = new Set(present.map((folder) => path.posix.basename(folder)));
-  const problems = Object.keys(crates)
+  const problems = [...new Set([...Object.keys(crates), ...Object.keys(devOnly)])]
     .filter((name) => !names.has(name))
     .map((name) => `layers.json: ${name} is no crate`);
   for (const folder of present) {
@@ -25,10 +26,11 @@ export function checkCrates(root, { crates, cratesWithUnsafe, onlyIn }) {
       problems.push(`${folder}: ${name} is missing in layers.json`);
       continue;
     }
-    for (const { dependency, section } of dependenciesOf(
-      readFileSync(path.join(root, folder, "Cargo.toml"), "utf8"),
-    )) {
-      if (names.has(dependency) && !allowed.includes(dependency)) {
+    const dependencies = dependenciesOf(readFileSync(path.join(root, folder, "Cargo.toml"), "utf8"));
+    problems.push(...unusedDevOnly(name, devOnly[name] ?? [], allowed, dependencies));
+    for (const { dependency, section } of dependencies) {
+      const inTests = section === "dev-dependencies" && devOnly[name]?.includes(dependency);
+      if (names.has(dependency) && !allowed.includes(dependency) && !inTests) {
         problems.push(
           `${folder}/Cargo.toml: [${section}] ${dependency} is not in its layer (${allowed.join(", ") || "none"})`,
         );
@@ -40,6 +42,21 @@ export function checkCrates(root, { crates, cratesWithUnsafe, onlyIn }) {
     if (!cratesWithUnsafe.includes(name)) problems.push(...withoutForbid(root, folder));
   }
   return problems;
+}
+
+/**
+ * Exceptions for tests that nothing needs.
+ *
+ * @param {string} name @param {string[]} exceptions @param {string[]} allowed
+ * @param {{ dependency: string, section: string }[]} dependencies
+ */
+function unusedDevOnly(name, exceptions, allowed, dependencies) {
+  const isNeeded = (/** @type {string} */ to) =>
+    !allowed.includes(to) &&
+    dependencies.some(({ dependency, section }) => dependency === to && section === "dev-dependencies");
+  return exceptions
+    .filter((to) => !isNeeded(to))
+    .map((to) => `layers.json: ${name} does not need ${to} under devOnly; remove it`);
 }
 
 /**

@@ -17,9 +17,10 @@ export function checkPackages(root, layers) {
   const folders = readdirSync(path.join(root, "packages")).filter((name) =>
     existsSync(path.join(root, "packages", name, "package.json")),
   );
+  // A private package is checked when it has a layer.
   const packages = folders
     .map((folder) => read(root, `packages/${folder}`))
-    .filter((one) => !one.manifest.private);
+    .filter(({ manifest }) => !manifest.private || manifest.name in layers);
   const workspace = new Map(packages.map((one) => [one.manifest.name, one]));
   const shared = manifestAt(root, ".").devDependencies ?? {};
   const missing = Object.keys(layers).filter((name) => !workspace.has(name));

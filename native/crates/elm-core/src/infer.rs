@@ -22,6 +22,7 @@ pub struct Infer<'a> {
 
 impl<'a> Infer<'a> {
     /// Checks presence of the inputs and the dtypes against the signatures.
+    #[inline]
     pub fn check(&self) -> Result<(), OpError> {
         let (fixed, got) = (self.op.fixed_inputs(), self.inputs.len());
         let lists = self.op.inputs.len() - fixed;
@@ -73,10 +74,12 @@ impl<'a> Infer<'a> {
         self.error(ErrorCode::ShapeMismatch, message)
     }
 
+    #[inline]
     pub fn arg(&self, position: usize) -> Arg<'a> {
         self.inputs[position].expect("check() has seen to it that the input is present")
     }
 
+    #[inline]
     pub fn optional(&self, position: usize) -> Option<Arg<'a>> {
         self.inputs.get(position).copied().flatten()
     }
@@ -86,10 +89,12 @@ impl<'a> Infer<'a> {
         &self.inputs[self.op.input_range(index, self.inputs.len())]
     }
 
+    #[inline]
     pub fn shape(&self, position: usize) -> &'a [usize] {
         &self.arg(position).layout.shape
     }
 
+    #[inline]
     pub fn dtype(&self, position: usize) -> DType {
         self.arg(position).dtype
     }
@@ -135,6 +140,7 @@ impl<'a> Infer<'a> {
     }
 
     /// The broadcast shape of the inputs at `positions`.
+    #[inline]
     pub fn broadcast(&self, positions: &[usize]) -> Result<Shape, OpError> {
         let rank = positions.iter().map(|&p| self.shape(p).len()).max().unwrap_or(0);
         let mut out = Shape::from_elem(1, rank);

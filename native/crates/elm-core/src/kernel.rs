@@ -13,12 +13,15 @@ pub struct View {
 
 // SAFETY is not at stake here: the pointer is plain data until a kernel dereferences it.
 impl View {
+    #[inline]
     pub fn elements(&self) -> usize {
         self.layout.elements()
     }
+    #[inline]
     pub fn shape(&self) -> &[usize] {
         &self.layout.shape
     }
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.elements() * self.dtype.size()
     }

@@ -11,6 +11,7 @@ pub type Shape = SmallVec<[usize; 4]>;
 /// Steps in elements; 0 repeats, negative runs backwards.
 pub type Strides = SmallVec<[isize; 4]>;
 
+#[inline]
 pub fn elements(shape: &[usize]) -> usize {
     shape.iter().product()
 }
@@ -44,6 +45,7 @@ pub struct Layout {
 
 impl Layout {
     /// Row-major from the start of a storage.
+    #[inline]
     pub fn contiguous(shape: &[usize]) -> Layout {
         let mut strides = Strides::from_elem(0, shape.len());
         let mut step = 1;
@@ -54,6 +56,7 @@ impl Layout {
         Layout { shape: Shape::from_slice(shape), strides, offset: 0 }
     }
 
+    #[inline]
     pub fn rank(&self) -> usize {
         self.shape.len()
     }
@@ -63,6 +66,7 @@ impl Layout {
     }
 
     /// Whether the elements lie row-major without gaps; axes of size 1 may have any stride.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1;
         for (&dim, &stride) in self.shape.iter().zip(&self.strides).rev() {
@@ -133,6 +137,7 @@ impl Layout {
     }
 
     /// NumPy broadcasting; `None` if an axis is neither 1 nor equal.
+    #[inline]
     pub fn broadcast_to(&self, shape: &[usize]) -> Option<Layout> {
         let lead = shape.len().checked_sub(self.rank())?;
         let mut strides = Strides::from_elem(0, shape.len());

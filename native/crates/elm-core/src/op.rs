@@ -180,16 +180,19 @@ impl OpDef {
         internal: false,
     };
 
+    #[inline]
     pub fn mutates(&self) -> bool {
         self.inputs.iter().any(|input| input.mutates)
     }
 
     /// Inputs that are not lists.
+    #[inline]
     pub fn fixed_inputs(&self) -> usize {
         self.inputs.iter().filter(|input| input.arity != Arity::List).count()
     }
 
     /// Position in the schema of the tensor at `position` of a call with `total` tensors.
+    #[inline]
     pub fn input_index(&self, position: usize, total: usize) -> usize {
         // Lists come last, so an entry that is none stands at its own position.
         if self.inputs.get(position).is_some_and(|input| input.arity != Arity::List) {
@@ -201,6 +204,7 @@ impl OpDef {
     }
 
     /// The schema entry of the tensor at `position` of a call with `total` tensors.
+    #[inline]
     pub fn input_at(&self, position: usize, total: usize) -> &InputDef {
         &self.inputs[self.input_index(position, total)]
     }
@@ -216,6 +220,7 @@ impl OpDef {
     }
 
     /// Whether a kernel exists for these dtypes.
+    #[inline]
     pub fn accepts(&self, dtypes: impl ExactSizeIterator<Item = Option<DType>> + Clone) -> bool {
         let total = dtypes.len();
         self.signatures.iter().any(|signature| {

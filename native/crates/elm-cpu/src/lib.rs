@@ -35,3 +35,4 @@ pub mod ops;
 pub use copy::copy;
 pub use element::{Element, Float};
 pub use pool::Pool;
+pub use simd::level as simd_level;

@@ -88,6 +88,19 @@ pub type Base = x86::V8;
 )))]
 pub type Base = Portable<f32>;
 
+/// The widest vectors that kernels use on this machine.
+pub fn level() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if x86::has_v16() {
+        return "avx512";
+    }
+    match std::any::TypeId::of::<Base>() == std::any::TypeId::of::<Portable<f32>>() {
+        false => "avx2",
+        true if cfg!(target_arch = "aarch64") => "neon",
+        true => "portable",
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use std::arch::x86_64::*;

@@ -8,7 +8,7 @@ use crate::cell::Cell;
 use crate::device::Device;
 
 /// One kernel with its memory. It holds addresses, not owners: see `alloc`.
-pub struct KernelCommand {
+pub struct Work {
     pub op: &'static OpDef,
     pub kernel: &'static Kernel,
     pub attrs: Attrs,
@@ -16,9 +16,14 @@ pub struct KernelCommand {
     pub outputs: SmallVec<[Option<View>; 2]>,
     /// Strided inputs that the kernel wants row-major: copied from, to.
     pub copies: SmallVec<[(View, View); 1]>,
+    pub workspace: *mut u8,
+}
+
+/// Work that waits for its turn, with what decides then whether its inputs can be trusted.
+pub struct KernelCommand {
+    pub work: Work,
     pub reads: SmallVec<[Arc<Cell>; 4]>,
     pub writes: SmallVec<[Arc<Cell>; 2]>,
-    pub workspace: *mut u8,
 }
 
 pub type ReadResult = Result<Vec<u8>, Arc<OpError>>;
@@ -102,23 +107,27 @@ impl Command {
 }
 
 impl KernelCommand {
-    pub fn run(&self, device: &Device) {
+    fn run(&self, device: &Device) {
+        let poison = |error: &Arc<OpError>| self.writes.iter().for_each(|cell| cell.poison(error));
         if let Some(error) = self.reads.iter().find_map(|cell| cell.error()) {
             // What is written in place keeps its old values; fresh outputs never got any.
-            if !self.op.mutates() {
-                self.poison(error);
+            if !self.work.op.mutates() {
+                poison(error);
             }
-            return;
-        }
-        if let Err(error) = self.compute(device) {
-            let error = Arc::new(OpError::new(error.code, self.op.name, error.message));
-            device.note_failure(&error);
-            self.poison(&error);
+        } else if let Err(error) = self.work.run(device) {
+            poison(&error);
         }
     }
+}
 
-    fn poison(&self, error: &Arc<OpError>) {
-        self.writes.iter().for_each(|cell| cell.poison(error));
+impl Work {
+    /// Runs the kernel; a failure is noted for the next fence, and the caller poisons what would have been written.
+    pub fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
+        self.compute(device).map_err(|error| {
+            let error = Arc::new(OpError::new(error.code, self.op.name, error.message));
+            device.note_failure(&error);
+            error
+        })
     }
 
     fn compute(&self, device: &Device) -> Result<(), KernelError> {

@@ -94,7 +94,8 @@ impl Device {
     pub(crate) fn read_view(&self, from: &View) -> Result<Vec<u8>, OpError> {
         let mut bytes = Vec::new();
         if bytes.try_reserve_exact(from.bytes()).is_err() {
-            let message = format!("{}{:?} takes {} bytes on the host", from.dtype, from.shape(), from.bytes());
+            let message =
+                format!("{}{:?} takes {} bytes on the host", from.dtype, from.shape(), from.bytes());
             return Err(OpError::new(ErrorCode::OutOfMemory, "read", message));
         }
         bytes.resize(from.bytes(), 0u8);

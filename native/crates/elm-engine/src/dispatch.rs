@@ -3,8 +3,7 @@ use std::sync::Arc;
 use elm_core::{Arg, Attrs, ErrorCode, Infer, Kernel, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
 use smallvec::{SmallVec, smallvec};
 
-use crate::cell::Cell;
-use crate::command::KernelCommand;
+use crate::command::{Command, KernelCommand, Work};
 use crate::device::{Device, DeviceId, META, byte_size, device};
 use crate::env::{Env, Handle, Tensor, allocate_bytes};
 use crate::storage::Storage;
@@ -60,10 +59,21 @@ impl Env {
             infer.error(ErrorCode::NoKernel, format!("there is no kernel for device \"{}\"", device.name))
         })?;
         let outputs = allocate_outputs(device, op, &specs, call.wanted)?;
-        let prepared = prepare(device, op, kernel, call.attrs, &tensors, &outputs)?;
-        device.stream.submit(device, prepared.command, prepared.cost);
+        let Prepared { work, cost, scratch } = prepare(device, op, kernel, call.attrs, &tensors, &outputs)?;
+        if let Some(_turn) = device.stream.turn(cost) {
+            // Work that was before may have failed since the first look.
+            check_poison(&tensors)?;
+            if let Err(error) = work.run(device) {
+                written(op, &tensors, &outputs).for_each(|storage| storage.cell.poison(&error));
+            }
+        } else {
+            let cell = |storage: &Arc<Storage>| Arc::clone(&storage.cell);
+            let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
+            let writes = written(op, &tensors, &outputs).map(cell).collect();
+            device.stream.enqueue(Command::Kernel(Box::new(KernelCommand { work, reads, writes })));
+        }
         // Only now: a block that is given back may be handed to a command of another environment.
-        drop(prepared.scratch);
+        drop(scratch);
         if sync_mode()
             && let Some(error) = failure_of(device, &outputs)
         {
@@ -175,9 +185,24 @@ fn allocate_outputs(
         .collect()
 }
 
-/// A command with the memory that only it uses.
+/// The storages that a call writes: its outputs, and what it changes in place.
+fn written<'a>(
+    op: &'static OpDef,
+    tensors: &'a [Option<&Tensor>],
+    outputs: &'a [Option<Tensor>],
+) -> impl Iterator<Item = &'a Arc<Storage>> {
+    let total = tensors.len();
+    let mutated = tensors
+        .iter()
+        .enumerate()
+        .filter(move |(i, _)| !op.inputs.is_empty() && op.input_at(*i, total).mutates)
+        .filter_map(|(_, tensor)| tensor.and_then(|t| t.storage.as_ref()));
+    outputs.iter().flatten().filter_map(|t| t.storage.as_ref()).chain(mutated)
+}
+
+/// A kernel with the memory that only it uses.
 struct Prepared {
-    command: KernelCommand,
+    work: Work,
     cost: u64,
     scratch: SmallVec<[Storage; 2]>,
 }
@@ -223,17 +248,8 @@ fn prepare(
         scratch.push(storage);
     }
     let cost = (kernel.cost)(&inputs, &output_views, &attrs);
-    let cell = |t: &Tensor| t.storage.as_ref().map(|storage| Arc::clone(&storage.cell));
-    let mutated = tensors
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| !op.inputs.is_empty() && op.input_at(*i, tensors.len()).mutates);
-    let mut writes: SmallVec<[Arc<Cell>; 2]> = outputs.iter().flatten().filter_map(cell).collect();
-    writes.extend(mutated.filter_map(|(_, t)| t.and_then(cell)));
-    let reads = tensors.iter().flatten().filter_map(|t| cell(t)).collect();
-    let command =
-        KernelCommand { op, kernel, attrs, inputs, outputs: output_views, copies, reads, writes, workspace };
-    Ok(Prepared { command, cost, scratch })
+    let work = Work { op, kernel, attrs, inputs, outputs: output_views, copies, workspace };
+    Ok(Prepared { work, cost, scratch })
 }
 
 /// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::command::{Command, KernelCommand};
+use crate::command::Command;
 use crate::device::Device;
 
 /// Commands that may wait; past this a caller blocks until there is room.
@@ -16,9 +16,14 @@ const INLINE_NANOSECONDS: u64 = 5_000;
 const SPIN: Duration = Duration::from_micros(50);
 
 #[derive(Default)]
-struct State {
+pub struct State {
     queue: VecDeque<Command>,
     running: bool,
+}
+
+/// See [`Stream::turn`].
+pub struct Turn<'a> {
+    _state: MutexGuard<'a, State>,
 }
 
 #[derive(Default)]
@@ -38,17 +43,15 @@ impl Stream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a cheap command on the caller's thread if nothing is before it, else enqueues it.
-    pub fn submit(&self, device: &Device, command: KernelCommand, cost: u64) {
-        if cost < INLINE_NANOSECONDS {
-            let state = self.lock();
-            if state.queue.is_empty() && !state.running {
-                command.run(device);
-                return;
-            }
-            drop(state);
+    /// The turn of a caller whose work is so cheap that handing it over would cost more, if nothing is before it.
+    ///
+    /// As long as it is held nobody else runs or enqueues anything.
+    pub fn turn(&self, cost: u64) -> Option<Turn<'_>> {
+        if cost >= INLINE_NANOSECONDS {
+            return None;
         }
-        self.enqueue(Command::Kernel(Box::new(command)));
+        let state = self.lock();
+        (state.queue.is_empty() && !state.running).then_some(Turn { _state: state })
     }
 
     /// Runs any command at once if nothing is before it; gives it back otherwise.

@@ -23,6 +23,7 @@ pub struct Core {
     pub files: Files,
     /// Makes a JavaScript error of code, op, message and inputs.
     error_factory: sys::napi_ref,
+    #[expect(clippy::vec_box, reason = "functions in JavaScript hold the addresses")]
     bound: Vec<Box<Bound>>,
 }
 

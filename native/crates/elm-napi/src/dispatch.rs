@@ -20,7 +20,7 @@ pub fn dispatch(js: Js, core: &mut Core, args: &[Value]) -> Result<Value, OpErro
 pub fn dispatch_large(js: Js, core: &mut Core, args: &[Value]) -> Result<Value, OpError> {
     let op = js.get_f64(args[0])? as usize;
     let (data, bytes) = js.get_bytes(args[1])?;
-    if bytes % 8 != 0 || (data as usize) % 8 != 0 {
+    if !bytes.is_multiple_of(8) || !(data as usize).is_multiple_of(8) {
         return Err(OpError::new(ErrorCode::InvalidArgument, "dispatch", "expected a Float64Array"));
     }
     // SAFETY: a live typed array of this size, which JavaScript cannot touch during the call.

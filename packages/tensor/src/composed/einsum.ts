@@ -29,7 +29,7 @@ interface Term {
  * ```ts
  * einsum("ij,jk->ik", a, b); // a.matmul(b)
  * einsum("ii", a); // the trace
- * einsum("i,j->ij", x, y); // the outer product
+ * einsum("i,j->ij", u, v); // the outer product
  * ```
  */
 export function einsum<A extends Tensor>(

@@ -80,7 +80,7 @@ interface Header {
  * @throws FormatError naming the file, for one that is cut off, contradicts itself or holds a dtype that we have not;
  * FileError for one that cannot be read.
  * @example
- * ```ts
+ * ```ts no-run
  * const weights = await loadSafetensors("model.safetensors", { dtype: "f32" });
  * weights.get("lm_head.weight")?.shape;
  * weights.metadata.format; // "pt"

@@ -24,8 +24,8 @@ const DTYPE_ORDER: readonly DType[] = ["i64", "f64", "f32", "u32", "i32", "bf16"
  * Writes tensors into a safetensors file. They must not be written to before this resolves; they may be freed.
  *
  * The file appears under its name only when it is complete and on the disk; until then an older one of that name stays.
- * One tensor at a time is in host memory. Tensors lie in the order that the format's own library writes, so that loading
- * a file of that library and saving it again gives the same bytes.
+ * At most 64 MiB, or one tensor, are in host memory. Tensors lie in the order that the format's own library writes, so
+ * that loading a file of that library and saving it again gives the same bytes.
  *
  * @throws FileError if the file cannot be written; UsageError if tensors of this process still lie in it.
  * @example
@@ -47,7 +47,7 @@ export async function saveSafetensors(
   try {
     handle = await open(temporary, "wx");
     await writeAll(handle, header(entries, options.metadata ?? {}));
-    for (const [, tensor] of entries) await writeAll(handle, await bytes(tensor));
+    for await (const data of readAhead(entries.map(([, tensor]) => tensor))) await writeAll(handle, data);
     await handle.sync();
     await handle.close();
     handle = undefined;
@@ -62,6 +62,30 @@ export async function saveSafetensors(
     throw error;
   } finally {
     for (const [, tensor] of entries) tensor._unhold(false);
+  }
+}
+
+/** Bytes that are read before they are written. */
+const AHEAD = 64 << 20;
+
+/**
+ * The bytes of tensors, in order. A read waits for all that its device has in its queue, so while a program trains,
+ * one read after another would take a step each.
+ */
+async function* readAhead(tensors: readonly Tensor[]): AsyncGenerator<Uint8Array, void, undefined> {
+  const reads: Promise<Uint8Array>[] = [];
+  let next = 0;
+  let ahead = 0;
+  for (const tensor of tensors) {
+    while (next < tensors.length && (reads.length === 0 || ahead + tensors[next]!.byteLength <= AHEAD)) {
+      ahead += tensors[next]!.byteLength;
+      const read = bytes(tensors[next++]!);
+      // Its error belongs to its turn; until then it must not count as unhandled.
+      read.catch(() => undefined);
+      reads.push(read);
+    }
+    yield await reads.shift()!;
+    ahead -= tensor.byteLength;
   }
 }
 

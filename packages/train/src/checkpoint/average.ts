@@ -16,7 +16,7 @@ const TRAINING = new Set(["state.json", "optimizer.safetensors", WEIGHTS]);
  *
  * @throws FormatError if the folders hold different tensors; FileError if one cannot be read or written.
  * @example
- * ```ts
+ * ```ts no-run
  * await averageCheckpoints((await store.list()).slice(-5), "runs/a/average");
  * ```
  */

@@ -27,7 +27,9 @@ export const WEIGHTS = "model.safetensors";
  *
  * @example
  * ```ts
- * modelFiles(model, { names: HF_NAMES, extras: (folder) => writeConfig(model.config, folder) });
+ * import { writeFile } from "node:fs/promises";
+ *
+ * modelFiles(model, { names: HF_NAMES, extras: (folder) => writeFile(`${folder}/NOTES`, "learning rate 1e-3") });
  * ```
  */
 export function modelFiles(model: Module, { names, extras }: ModelFilesOptions = {}): ModelFiles {

@@ -24,7 +24,7 @@ interface Setting {
  *
  * @throws ConfigError with file, line, column, key and the nearest known key; FileError if it cannot be read.
  * @example
- * ```ts
+ * ```ts no-run
  * const config = await loadTrainConfig("train.yaml", { set: ["optim.lr=1e-3"] });
  * ```
  */

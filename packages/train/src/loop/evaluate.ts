@@ -21,7 +21,7 @@ export interface EvaluateOptions {
  * The model is in `eval()` mode meanwhile; no gradients are recorded. Sums over batches are in f64.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * const { loss } = await evaluate(model, heldOut);
  * Math.exp(loss); // perplexity
  * ```

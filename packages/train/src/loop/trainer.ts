@@ -62,7 +62,7 @@ export interface RunOptions {
  * read two steps late, so events come two steps late as well.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * const trainer = new Trainer({ model, optimizer, loader, schedule, steps: 1000, folder: "runs/a", checkpoint: { every: 100 } });
  * for await (const event of trainer.run({ signal })) {
  *   if (event.type === "step") console.log(event.step, event.loss);

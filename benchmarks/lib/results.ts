@@ -1,0 +1,61 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
+import { type Measurement, toRecord } from "./measure.js";
+
+/** Where and with what the numbers were taken. */
+export interface Circumstances {
+  readonly date: string;
+  readonly commit: string | null;
+  /** Whether files differ from the commit. */
+  readonly changed: boolean;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly threads: number;
+    readonly memoryGB: number;
+    readonly system: string;
+    /** Programs that wanted to run in the last minute, before the first measurement. */
+    readonly load: number;
+  };
+  readonly versions: Readonly<Record<string, string>>;
+  /** Peers that took part. */
+  readonly peers: readonly string[];
+}
+
+/** Circumstances of this run, with the threads of the device. */
+export function circumstances(threads: number): Omit<Circumstances, "peers"> {
+  const status = git("status", "--porcelain");
+  return {
+    date: new Date().toISOString(),
+    commit: git("rev-parse", "HEAD") ?? null,
+    changed: status === undefined || status !== "",
+    machine: {
+      cpu: cpus()[0]?.model.trim() ?? "unknown",
+      cores: availableParallelism(),
+      threads,
+      memoryGB: Math.round(totalmem() / 1e9),
+      system: `${process.platform} ${process.arch} ${release()}`,
+      load: loadavg()[0]!,
+    },
+    versions: { node: process.versions.node, v8: process.versions.v8 },
+  };
+}
+
+function git(...args: string[]): string | undefined {
+  try {
+    return execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes a run to `folder`, under its date and commit, and gives the path. */
+export function save(folder: string, about: Circumstances, measurements: readonly Measurement[]): string {
+  mkdirSync(folder, { recursive: true });
+  const day = about.date.slice(0, 19).replaceAll(":", "");
+  const file = `${folder}${day}-${about.commit?.slice(0, 8) ?? "unversioned"}.json`;
+  const text = JSON.stringify({ ...about, measurements: measurements.map(toRecord) }, null, 2);
+  writeFileSync(file, `${text}\n`);
+  return file;
+}

@@ -1,0 +1,62 @@
+import { type Device, device, scope } from "@openelm/tensor";
+
+/** Runs its work `calls` times and says how many seconds that took, until the last result was there. */
+export type Contender = (calls: number) => number | Promise<number>;
+
+export interface TurnsOptions {
+  /** How often each has its turn; odd, so that the median is one of them. Default 7. */
+  readonly rounds?: number;
+  /** How long a turn should last. Default 0.1. */
+  readonly seconds?: number;
+}
+
+/**
+ * Seconds per call of each contender: the median over rounds in which they take turns, so that whatever else the
+ * machine does meets them all. A first round, not counted, warms up and finds how many calls fill a turn.
+ */
+export async function takeTurns<Name extends string>(
+  contenders: Readonly<Record<Name, Contender>>,
+  { rounds = 7, seconds = 0.1 }: TurnsOptions = {},
+): Promise<Record<Name, number>> {
+  const entries = Object.entries<Contender>(contenders);
+  const calls = new Map<string, number>();
+  for (const [name, contender] of entries) calls.set(name, await callsThatFill(contender, seconds));
+  const times = new Map<string, number[]>(entries.map(([name]) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, contender] of entries) {
+      const count = calls.get(name)!;
+      times.get(name)!.push((await contender(count)) / count);
+    }
+  }
+  return Object.fromEntries(entries.map(([name]) => [name, median(times.get(name)!)])) as Record<
+    Name,
+    number
+  >;
+}
+
+async function callsThatFill(contender: Contender, seconds: number): Promise<number> {
+  for (let calls = 1; ; calls *= 4) {
+    const took = await contender(calls);
+    if (took >= seconds / 4) return Math.max(1, Math.round((calls * seconds) / took));
+    if (calls > 1e9) throw new RangeError("a contender takes no time at all");
+  }
+}
+
+/** The middle value; of an even number of values the lower of the two. */
+export function median(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError("there is no median of nothing");
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;
+}
+
+/** A contender that calls `fn` in a scope of its own and waits for the device at the end of its turn. */
+export function ours(fn: () => unknown, on: Device = device("cpu")): Contender {
+  // The results are gone with the scope; what counts is that they were computed.
+  const call = (): undefined => void fn();
+  return (calls) => {
+    on.synchronizeSync();
+    const since = performance.now();
+    for (let i = 0; i < calls; i++) scope(call);
+    on.synchronizeSync();
+    return (performance.now() - since) / 1e3;
+  };
+}

@@ -1,0 +1,144 @@
+import { basename, extname, join } from "node:path";
+import type { TrainConfig } from "@openelm/train";
+import { Command } from "commander";
+import pc from "picocolors";
+import { whole } from "../cli/format.js";
+import { interruptible } from "../cli/interrupt.js";
+import { examples, integer, number, repeated } from "../cli/options.js";
+import { Output } from "../cli/output.js";
+import { showProgress } from "../cli/progress.js";
+import { TrainingView } from "../cli/training-view.js";
+
+interface TrainOptions {
+  readonly text?: string;
+  readonly folder?: string;
+  readonly minutes?: number;
+  readonly steps?: number;
+  readonly set?: readonly string[];
+  readonly printConfig?: boolean;
+  readonly json?: boolean;
+}
+
+/** `openelm train`: trains a model, and goes on with a run that was stopped. */
+export function trainCommand(): Command {
+  return new Command("train")
+    .summary("train a model from a configuration or a text")
+    .description(
+      "Trains a model. A run that was stopped goes on where it was: run the same command again.\n" +
+        "Ctrl-C saves and stops; twice stops at once.",
+    )
+    .argument("[config]", "a configuration in YAML; --print-config shows all its options")
+    .option("--text <file>", "train a small model on this text; no configuration is needed")
+    .option("--folder <folder>", "where logs and checkpoints go (default: runs/ and the name of the file)")
+    .option("--minutes <n>", "minutes of training (default with --text: 5)", number({ least: 0.01 }))
+    .option("--steps <n>", "updates, instead of minutes", integer(1))
+    .option("--set <key=value>", "change an option of the configuration (may be repeated)", repeated)
+    .option("--print-config", "print the whole configuration with comments, and do nothing else")
+    .option("--json", "the run's events as JSON, an object a line")
+    .addHelpText(
+      "after",
+      examples(
+        "openelm train --text notes.txt --minutes 10",
+        "openelm train config.yaml --set optim.lr=1e-3 --set batch.sequences=32",
+        "openelm train --text notes.txt --print-config > config.yaml",
+        "openelm train config.yaml --json | jq 'select(.type == \"eval\")'",
+      ),
+    )
+    .action(train);
+}
+
+async function train(file: string | undefined, options: TrainOptions): Promise<void> {
+  const output = new Output({ json: options.json });
+  const { config, folder } = await configuration(file, options);
+  if (options.printConfig) {
+    const { printTrainConfig } = await import("@openelm/train");
+    process.stdout.write(printTrainConfig(config));
+    return;
+  }
+  const { assemble, saveModel } = await import("../run/assemble.js");
+  await interruptible(
+    async (signal) => {
+      const corpus = await prepared(config, folder, output, signal);
+      const run = await assemble(config, corpus, { folder });
+      await writeConfig(config, folder);
+      const { model } = run;
+      output.note(
+        `${whole(model.parameterCount())} parameters, ${config.model && model.config.layers} layers; ${whole(corpus.manifest.train.tokens)} tokens of text`,
+      );
+      const view = new TrainingView(output);
+      try {
+        for await (const event of run.trainer.run({ signal })) view.show(event);
+      } finally {
+        view.end();
+      }
+      const target = await saveModel(run);
+      output.emit({ type: "model", folder: target });
+      output.say(
+        `${target}: the model, in Hugging Face form\n${pc.dim(`openelm generate --model ${folder} --prompt "..."`)}`,
+      );
+    },
+    () => output.note("stopping; the same command goes on. Ctrl-C again stops at once"),
+  );
+}
+
+/** The configuration that the command line means. */
+async function configuration(
+  file: string | undefined,
+  options: TrainOptions,
+): Promise<{ config: TrainConfig; folder: string }> {
+  const [{ loadTrainConfig, parseTrainYaml }, { UsageError }, { runFolder }] = await Promise.all([
+    import("@openelm/train"),
+    import("@openelm/native"),
+    import("../run/assemble.js"),
+  ]);
+  const { text, minutes, steps, set = [] } = options;
+  if ((file === undefined) === (text === undefined)) {
+    throw new UsageError(
+      "say what to train on: a configuration, or --text FILE (and not both); openelm train --help has examples",
+    );
+  }
+  const limits = [
+    ...(minutes === undefined ? [] : [`minutes=${minutes}`]),
+    ...(steps === undefined ? [] : [`steps=${steps}`]),
+  ];
+  if (text === undefined) {
+    const own = options.folder === undefined ? [] : [`folder=${JSON.stringify(options.folder)}`];
+    const config = await loadTrainConfig(file!, { set: [...set, ...limits, ...own] });
+    return { config, folder: runFolder(config, file!) };
+  }
+  const folder = options.folder ?? join("runs", basename(text, extname(text)));
+  const [{ ownText }, { smallConfig }] = await Promise.all([
+    import("../run/own-text.js"),
+    import("../run/small-config.js"),
+  ]);
+  const { path, bytes } = await ownText(text, folder);
+  const length = steps === undefined ? { minutes: minutes ?? 5 } : { steps, minutes };
+  const input = smallConfig({ text: path, bytes, folder, ...length });
+  return { config: parseTrainYaml(JSON.stringify(input), { set: [...set], name: "--text" }), folder };
+}
+
+async function prepared(config: TrainConfig, folder: string, output: Output, signal: AbortSignal) {
+  const { corpusOf } = await import("../run/text.js");
+  const views = new Map<string, ReturnType<typeof showProgress>>();
+  try {
+    return await corpusOf(config, {
+      folder,
+      signal,
+      onProgress(stage, { done, total, unit }) {
+        const view = views.get(stage) ?? showProgress(output, stage, unit);
+        views.set(stage, view);
+        view.update({ done, total });
+      },
+    });
+  } finally {
+    for (const view of views.values()) view.end();
+  }
+}
+
+/** Leaves the configuration with the run. */
+async function writeConfig(config: TrainConfig, folder: string): Promise<void> {
+  const { printTrainConfig, writeFileDurably } = await import("@openelm/train");
+  const { mkdir } = await import("node:fs/promises");
+  await mkdir(folder, { recursive: true });
+  await writeFileDurably(join(folder, "config.yaml"), printTrainConfig(config));
+}

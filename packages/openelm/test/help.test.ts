@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { openelm } from "./cli.js";
+
+const COMMANDS = [
+  ["quickstart"],
+  ["train"],
+  ["generate"],
+  ["tokenizer", "train"],
+  ["data", "prepare"],
+  ["describe"],
+  ["doctor"],
+];
+
+describe("--help", () => {
+  test.each(COMMANDS)("of %s %s shows options and examples", async (...words) => {
+    const command = words.filter((word) => word !== undefined);
+    const { code, stdout } = await openelm([...command, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: openelm ${command.join(" ")}`);
+    expect(stdout).toContain("--json");
+    const [, examples = ""] = stdout.split("Examples:\n");
+    expect(examples).toMatch(new RegExp(`^ {2}\\$ openelm ${command.join(" ")}`));
+  });
+
+  test("of the command lists all commands", async () => {
+    const { code, stdout } = await openelm(["--help"]);
+    expect(code).toBe(0);
+    for (const [command] of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${command}`, "m"));
+  });
+
+  test("--version prints that of the package", async () => {
+    const { stdout } = await openelm(["--version"]);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("a wrong call ends with code 2 and says what was probably meant", () => {
+  test.each([
+    [["descrbe", "OpenELM-270M"], "Did you mean describe?"],
+    [["describe", "OpenELM-270M", "--jsn"], "Did you mean --json?"],
+    [["generate", "--prompt", "x"], "--model <folder>"],
+    [["generate", "--model", "m", "--max-tokens", "0"], "whole number of 1 or more"],
+    [["generate", "--model", "m", "--temperature", "hot"], "must be a number at least 0"],
+    [["tokenizer", "train"], "missing required argument 'files'"],
+  ])("%j", async (args, text) => {
+    const { code, stderr } = await openelm(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(text);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+});
