@@ -40,7 +40,8 @@ async function readJson(path: string): Promise<unknown> {
 
 export async function openGoldens(dir: string, paramsPath: string): Promise<Goldens> {
   const params = (await readJson(paramsPath)) as Params;
-  if (!Number.isInteger(params?.seed)) throw new FormatError(`${paramsPath} has no whole number "seed"`, { path: paramsPath });
+  if (!Number.isInteger(params?.seed))
+    throw new FormatError(`${paramsPath} has no whole number "seed"`, { path: paramsPath });
   return {
     dir,
     params,

@@ -36,7 +36,8 @@ export class Filler {
   values(name: string, shape: Shape, scale = 1, offset = 0): Float32Array {
     const out = new Float32Array(elements(shape));
     let i = 0;
-    for (const h of hashes(name, out.length, this.#seed)) out[i++] = offset + (scale * (2 * (h >>> 8) + 1 - 2 ** 24)) / 2 ** 24;
+    for (const h of hashes(name, out.length, this.#seed))
+      out[i++] = offset + (scale * (2 * (h >>> 8) + 1 - 2 ** 24)) / 2 ** 24;
     return out;
   }
 

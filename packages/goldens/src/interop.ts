@@ -1,24 +1,43 @@
 //! A checkpoint in the Hugging Face layout against the logits of mlx-lm and of an f64 computation.
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HF_NAMES, OpenELM, readConfig, toHFConfig } from "@openelm/models";
 import { concat, saveSafetensors, type Tensor } from "@openelm/tensor";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import type { Goldens } from "./files.js";
 import type { Report } from "./report.js";
 
 const LOGITS = 2e-5;
 
 export async function checkInterop(goldens: Goldens, report: Report): Promise<void> {
-  const golden = await goldens.json<{ q_heads: number[]; kv_heads: number[]; ffn_dims: number[]; chunks_used_with_cache: number[] }>("interop.json");
+  const golden = await goldens.json<{
+    q_heads: number[];
+    kv_heads: number[];
+    ffn_dims: number[];
+    chunks_used_with_cache: number[];
+  }>("interop.json");
   const tensors = await goldens.tensors("interop.safetensors");
   const folder = join(goldens.dir, "hf-tiny");
   const model = await OpenELM.load(folder);
   const { layerShapes } = model.config;
-  report.same("interop", "query heads", layerShapes.map((s) => s.queryHeads), golden.q_heads);
-  report.same("interop", "kv heads", layerShapes.map((s) => s.kvHeads), golden.kv_heads);
-  report.same("interop", "feed-forward widths", layerShapes.map((s) => s.feedForwardDim), golden.ffn_dims);
+  report.same(
+    "interop",
+    "query heads",
+    layerShapes.map((s) => s.queryHeads),
+    golden.q_heads,
+  );
+  report.same(
+    "interop",
+    "kv heads",
+    layerShapes.map((s) => s.kvHeads),
+    golden.kv_heads,
+  );
+  report.same(
+    "interop",
+    "feed-forward widths",
+    layerShapes.map((s) => s.feedForwardDim),
+    golden.ffn_dims,
+  );
   const ids = tensors.get("ids")!.to("i32");
   const wanted = (await tensors.get("logits_f64")!.data()) as Float32Array;
   const mlx = (await tensors.get("logits_mlx_f32")!.data()) as Float32Array;
@@ -32,7 +51,13 @@ export async function checkInterop(goldens: Goldens, report: Report): Promise<vo
     parts.push(model.forward(ids.at(":", `${at}:${at + length}`) as Tensor, { cache }));
     at += length;
   }
-  report.close("interop", "logits in chunks", (await concat(parts, { axis: 1 }).data()) as Float32Array, wanted, LOGITS);
+  report.close(
+    "interop",
+    "logits in chunks",
+    (await concat(parts, { axis: 1 }).data()) as Float32Array,
+    wanted,
+    LOGITS,
+  );
   await checkRoundTrip(folder, model, report);
   tensors.dispose();
 }
@@ -46,7 +71,12 @@ async function checkRoundTrip(folder: string, model: OpenELM, report: Report): P
     const [before, after] = [await readFile(join(folder, "model.safetensors")), await readFile(path)];
     report.same("interop", "model.safetensors round trip", before.equals(after), true);
     const config = JSON.parse(await readFile(join(folder, "config.json"), "utf8")) as object;
-    report.same("interop", "config.json round trip", sorted(toHFConfig(await readConfig(folder))), sorted(config));
+    report.same(
+      "interop",
+      "config.json round trip",
+      sorted(toHFConfig(await readConfig(folder))),
+      sorted(config),
+    );
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }

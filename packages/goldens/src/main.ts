@@ -13,7 +13,12 @@ const HELP = `Checks the packages against reference outputs of other programs.
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { dir: { type: "string" }, params: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      dir: { type: "string" },
+      params: { type: "string" },
+      json: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help || values.dir === undefined) {
     console.log(HELP);
@@ -33,7 +38,10 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    console.error(isOpenELMError(error) ? `goldens: ${error.message}` : error);
+    // A wrong option is its user's mistake, and needs no stack.
+    const isExpected =
+      isOpenELMError(error) || String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS");
+    console.error(isExpected ? `goldens: ${(error as Error).message}` : error);
     process.exitCode = 2;
   },
 );

@@ -1,7 +1,7 @@
 //! Whole models: logits, losses, every gradient, accumulation, ten optimizer steps, greedy decoding, chunked caches.
 import { valueAndGrad } from "@openelm/autograd";
-import { CORENET_NAMES, OpenELM, type LossBatch } from "@openelm/models";
-import { concat, globalNorm, type Safetensors, type Tensor, tensor } from "@openelm/tensor";
+import { CORENET_NAMES, type LossBatch, OpenELM } from "@openelm/models";
+import { concat, FormatError, globalNorm, type Safetensors, type Tensor, tensor } from "@openelm/tensor";
 import { AdamW, clipGlobalNorm, cosineSchedule } from "@openelm/train";
 import type { Goldens } from "./files.js";
 import type { Report } from "./report.js";
@@ -29,10 +29,23 @@ interface ModelCase {
   readonly targets: readonly (readonly number[])[];
   readonly ignore_index: number;
   readonly parameters: number;
-  readonly losses: readonly { readonly z_eps: number; readonly ce: number; readonly z: number; readonly z_corenet: number }[];
-  readonly accumulation: Readonly<Record<"sum_of_means" | "mean_of_means" | "mean_over_all_valid_tokens", { readonly loss: number; readonly grad_norm: number }>>;
+  readonly losses: readonly {
+    readonly z_eps: number;
+    readonly ce: number;
+    readonly z: number;
+    readonly z_corenet: number;
+  }[];
+  readonly accumulation: Readonly<
+    Record<
+      "sum_of_means" | "mean_of_means" | "mean_over_all_valid_tokens",
+      { readonly loss: number; readonly grad_norm: number }
+    >
+  >;
   readonly training: Training;
-  readonly greedy: { readonly prompt: readonly (readonly number[])[]; readonly new: readonly (readonly number[])[] };
+  readonly greedy: {
+    readonly prompt: readonly (readonly number[])[];
+    readonly new: readonly (readonly number[])[];
+  };
   readonly chunks_that_must_give_the_same_logits: readonly number[];
 }
 
@@ -49,8 +62,16 @@ interface Training {
     readonly max_it: number;
     readonly warmup_init: number;
   };
-  readonly log_f64: readonly { readonly it: number; readonly lr: number; readonly ce: number; readonly z: number; readonly grad_norm_before_clip: number }[];
-  readonly final_f64: Readonly<Record<string, { readonly abs_sum: number; readonly l2: number; readonly first: readonly number[] }>>;
+  readonly log_f64: readonly {
+    readonly it: number;
+    readonly lr: number;
+    readonly ce: number;
+    readonly z: number;
+    readonly grad_norm_before_clip: number;
+  }[];
+  readonly final_f64: Readonly<
+    Record<string, { readonly abs_sum: number; readonly l2: number; readonly first: readonly number[] }>
+  >;
 }
 
 /** The options of our model for a configuration in the goldens' words. */
@@ -113,25 +134,47 @@ async function load({ golden, goldens }: Context): Promise<OpenELM> {
 
 function checkShapes({ name, golden, report }: Context, model: OpenELM): void {
   const { layerShapes } = model.config;
-  report.same("shapes", `${name} query heads`, layerShapes.map((s) => s.queryHeads), golden.q_heads);
-  report.same("shapes", `${name} kv heads`, layerShapes.map((s) => s.kvHeads), golden.kv_heads);
-  report.same("shapes", `${name} feed-forward widths`, layerShapes.map((s) => s.feedForwardDim), golden.ffn_dims);
+  report.same(
+    "shapes",
+    `${name} query heads`,
+    layerShapes.map((s) => s.queryHeads),
+    golden.q_heads,
+  );
+  report.same(
+    "shapes",
+    `${name} kv heads`,
+    layerShapes.map((s) => s.kvHeads),
+    golden.kv_heads,
+  );
+  report.same(
+    "shapes",
+    `${name} feed-forward widths`,
+    layerShapes.map((s) => s.feedForwardDim),
+    golden.ffn_dims,
+  );
   report.same("shapes", `${name} parameters`, model.parameterCount(), golden.parameters);
 }
 
 const grid = (rows: readonly (readonly number[])[]): Tensor =>
   tensor(Int32Array.from(rows.flat()), { shape: [rows.length, rows[0]!.length] });
 
-const counted = ({ targets, ignore_index }: ModelCase): number => targets.flat().filter((id) => id !== ignore_index).length;
+const counted = ({ targets, ignore_index }: ModelCase): number =>
+  targets.flat().filter((id) => id !== ignore_index).length;
 
 async function checkLogits({ name, golden, tensors, report }: Context, model: OpenELM): Promise<void> {
   const got = await model.forward(grid(golden.ids)).data();
-  report.close("logits", `${name} logits`, got as Float32Array, (await want(tensors, `${name}.logits`)), LOGITS);
+  report.close(
+    "logits",
+    `${name} logits`,
+    got as Float32Array,
+    await want(tensors, `${name}.logits`),
+    LOGITS,
+  );
 }
 
 async function want(tensors: Safetensors, name: string): Promise<Float32Array> {
   const found = tensors.get(name);
-  if (found === undefined) throw new Error(`the goldens have no tensor ${name}`);
+  if (found === undefined) throw new FormatError(`the goldens have no tensor ${name}`);
   return (await found.data()) as Float32Array;
 }
 
@@ -148,7 +191,13 @@ async function checkLosses({ name, golden, report }: Context, model: OpenELM): P
 }
 
 /** Loss and gradients of the rows `rows` of the case's batch, divided by `tokens`. */
-function gradients({ golden, goldens }: Context, model: OpenELM, rows: readonly number[], tokens: number, weight = 1) {
+function gradients(
+  { golden, goldens }: Context,
+  model: OpenELM,
+  rows: readonly number[],
+  tokens: number,
+  weight = 1,
+) {
   const pick = (all: readonly (readonly number[])[]): Tensor => grid(rows.map((row) => all[row]!));
   const batch: LossBatch = { inputs: pick(golden.ids), targets: pick(golden.targets), tokens };
   const options = { zLoss: goldens.params.model.z_eps_grad, ignoreIndex: golden.ignore_index };
@@ -157,11 +206,23 @@ function gradients({ golden, goldens }: Context, model: OpenELM, rows: readonly 
 
 async function checkGradients(context: Context, model: OpenELM): Promise<void> {
   const { name, golden, tensors, report } = context;
-  const { grads } = gradients(context, model, golden.ids.map((_, i) => i), counted(golden));
+  const { grads } = gradients(
+    context,
+    model,
+    golden.ids.map((_, i) => i),
+    counted(golden),
+  );
   for (const [path, grad] of grads.entries()) {
     const file = CORENET_NAMES.toFile(path);
     const expected = await want(tensors, `${name}.grad.${file}`);
-    report.close("gradients", `${name} gradient of ${file}`, (await grad!.data()) as Float32Array, expected, GRADIENTS, true);
+    report.close(
+      "gradients",
+      `${name} gradient of ${file}`,
+      (await grad!.data()) as Float32Array,
+      expected,
+      GRADIENTS,
+      true,
+    );
   }
 }
 
@@ -185,7 +246,13 @@ async function checkAccumulation(context: Context, model: OpenELM): Promise<void
       for (const [path, grad] of grads.entries()) sums.set(path, sums.get(path)?.add(grad!) ?? grad!);
     }
     report.close("accumulation", `${name} loss, ${rule}`, [loss], [expected.loss], LOSS);
-    report.close("accumulation", `${name} gradient norm, ${rule}`, [await globalNorm([...sums.values()]).item()], [expected.grad_norm], LOSS);
+    report.close(
+      "accumulation",
+      `${name} gradient norm, ${rule}`,
+      [await globalNorm([...sums.values()]).item()],
+      [expected.grad_norm],
+      LOSS,
+    );
   }
 }
 
@@ -204,7 +271,7 @@ async function checkGreedy({ name, golden, tensors, report }: Context, model: Op
     got.set(await rows(last, vocab, step, count, got), 0);
     const ids = last.argmax({ axis: -1 });
     const picked = await ids.data();
-    picked.forEach((id, row) => chosen[row]!.push(Number(id)));
+    for (const [row, id] of Array.from(picked, Number).entries()) chosen[row]!.push(id);
     next = ids.reshape([batch, 1]);
   }
   report.same("greedy", `${name} greedy ids`, chosen, expected);
@@ -212,7 +279,13 @@ async function checkGreedy({ name, golden, tensors, report }: Context, model: Op
 }
 
 /** `into` `[batch, count, vocab]` with the rows of `last` `[batch, vocab]` at `step`. */
-async function rows(last: Tensor, vocab: number, step: number, count: number, into: Float32Array): Promise<Float32Array> {
+async function rows(
+  last: Tensor,
+  vocab: number,
+  step: number,
+  count: number,
+  into: Float32Array,
+): Promise<Float32Array> {
   const values = (await last.data()) as Float32Array;
   for (let row = 0; row < values.length / vocab; row++) {
     into.set(values.subarray(row * vocab, (row + 1) * vocab), (row * count + step) * vocab);
@@ -231,12 +304,24 @@ async function checkChunks({ name, golden, tensors, report }: Context, model: Op
     at += length;
   }
   const all = concat(parts, { axis: 1 });
-  report.close("chunks", `${name} logits in chunks`, (await all.data()) as Float32Array, await want(tensors, `${name}.logits`), LOGITS);
+  report.close(
+    "chunks",
+    `${name} logits in chunks`,
+    (await all.data()) as Float32Array,
+    await want(tensors, `${name}.logits`),
+    LOGITS,
+  );
   const { k, v } = cache.layer(golden.config.layers - 1);
   for (const [which, cached] of Object.entries({ k, v })) {
     const filled = cached.at(":", ":", `:${time}`) as Tensor;
     const expected = await want(tensors, `${name}.cache.${which}_last_layer`);
-    report.close("chunks", `${name} cached ${which}`, (await filled.data()) as Float32Array, expected, LOGITS);
+    report.close(
+      "chunks",
+      `${name} cached ${which}`,
+      (await filled.data()) as Float32Array,
+      expected,
+      LOGITS,
+    );
   }
 }
 
@@ -258,8 +343,19 @@ async function checkTraining(context: Context): Promise<void> {
   const { name, golden, report } = context;
   const { optimizer: o, log_f64: log, final_f64: final } = golden.training;
   const model = await load(context);
-  const optimizer = new AdamW(model, { lr: o.max_lr, betas: o.betas, eps: o.eps, weightDecay: o.weight_decay_matrices });
-  const schedule = cosineSchedule({ lr: o.max_lr, minLr: o.min_lr, warmup: o.warmup, warmupLr: o.warmup_init, updates: o.max_it });
+  const optimizer = new AdamW(model, {
+    lr: o.max_lr,
+    betas: o.betas,
+    eps: o.eps,
+    weightDecay: o.weight_decay_matrices,
+  });
+  const schedule = cosineSchedule({
+    lr: o.max_lr,
+    minLr: o.min_lr,
+    warmup: o.warmup,
+    warmupLr: o.warmup_init,
+    updates: o.max_it,
+  });
   const options = { zLoss: o.z_eps, ignoreIndex: golden.ignore_index };
   const step = valueAndGrad((model: OpenELM, batch: LossBatch) => {
     const { loss, ce, z } = model.loss(batch, options);
@@ -274,14 +370,31 @@ async function checkTraining(context: Context): Promise<void> {
     report.close("training", `${name} learning rate at ${entry.it}`, [lr], [entry.lr], 0);
     report.close("training", `${name} ce at ${entry.it}`, [await aux.ce.item()], [entry.ce], LOSS);
     report.close("training", `${name} z at ${entry.it}`, [await aux.z.item()], [entry.z], LOSS);
-    report.close("training", `${name} gradient norm at ${entry.it}`, [await norm.item()], [entry.grad_norm_before_clip], LOSS);
+    report.close(
+      "training",
+      `${name} gradient norm at ${entry.it}`,
+      [await norm.item()],
+      [entry.grad_norm_before_clip],
+      LOSS,
+    );
   }
   for (const [path, parameter] of model.namedParameters()) {
     const file = CORENET_NAMES.toFile(path);
     const expected = final[file]!;
     const values = (await parameter.value.data()) as Float32Array;
-    report.close("training", `${name} final ${file}`, values.subarray(0, expected.first.length), expected.first, PARAMETERS);
-    report.close("training", `${name} norm of final ${file}`, [Math.hypot(...values)], [expected.l2], PARAMETERS);
+    report.close(
+      "training",
+      `${name} final ${file}`,
+      values.subarray(0, expected.first.length),
+      expected.first,
+      PARAMETERS,
+    );
+    report.close(
+      "training",
+      `${name} norm of final ${file}`,
+      [Math.hypot(...values)],
+      [expected.l2],
+      PARAMETERS,
+    );
   }
 }
-

@@ -47,13 +47,17 @@ const OPS: Readonly<Record<string, OpFunction>> = {
   softmax: ({ x }) => ({ y: t.softmax(x!) }),
   log_softmax: ({ x }) => ({ y: t.logSoftmax(x!) }),
   logsumexp: ({ x }) => ({ y: t.logsumexp(x!, { axis: -1 }) }),
-  sdpa: ({ q, k, v }, c) => ({ y: t.attention(q!, k!, v!, { causal: c.causal as boolean, scale: num(c, "scale") }) }),
+  sdpa: ({ q, k, v }, c) => ({
+    y: t.attention(q!, k!, v!, { causal: c.causal as boolean, scale: num(c, "scale") }),
+  }),
   linear: ({ x, w }) => ({ y: t.matmul(x!, t.transpose(w!)) }),
   embedding: ({ w }, c) => {
     const ids = (c.ids as number[][]).flat();
     const [rows, columns] = c.outputs.y as readonly number[];
     const paddingIndex = (c.padding_idx as number | null) ?? undefined;
-    return { y: t.embedding(w!, tensor(Int32Array.from(ids), { shape: [rows!, columns!] }), { paddingIndex }) };
+    return {
+      y: t.embedding(w!, tensor(Int32Array.from(ids), { shape: [rows!, columns!] }), { paddingIndex }),
+    };
   },
 };
 
@@ -96,7 +100,8 @@ export async function checkOps(goldens: Goldens, report: Report): Promise<void> 
 
 function opOf(c: OpCase): OpFunction {
   const found = OPS[c.op];
-  if (found === undefined) throw new t.UsageError(`the goldens ask for an op that is not known here: ${c.op}`);
+  if (found === undefined)
+    throw new t.UsageError(`the goldens ask for an op that is not known here: ${c.op}`);
   return found;
 }
 
@@ -112,7 +117,8 @@ async function checkOp(c: OpCase, context: Context): Promise<void> {
     return goldens.fill.tensor(fill_name ?? `${c.case}.${name}`, shape, scale, offset);
   });
   const outputNames = Object.keys(c.outputs);
-  const named = (values: readonly Tensor[]): Named => Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+  const named = (values: readonly Tensor[]): Named =>
+    Object.fromEntries(names.map((name, i) => [name, values[i]!]));
   const f = (...values: Tensor[]): Tensor[] => {
     const outputs = opOf(c)(named(values), c);
     return outputNames.map((name) => outputs[name]!);
@@ -121,14 +127,26 @@ async function checkOp(c: OpCase, context: Context): Promise<void> {
   // Angles at large positions are exact here, so the allowance for f32 angles is not needed.
   for (const [i, name] of outputNames.entries()) {
     const wanted = await stored(context, `${c.case}.${name}`);
-    report.close(`ops ${c.op}`, `${c.case}.${name}`, (await value[i]!.data()) as Float32Array, wanted!, TOLERANCE);
+    report.close(
+      `ops ${c.op}`,
+      `${c.case}.${name}`,
+      (await value[i]!.data()) as Float32Array,
+      wanted!,
+      TOLERANCE,
+    );
   }
   const cotangents = outputNames.map((name) => goldens.fill.tensor(`${c.case}.r.${name}`, c.outputs[name]!));
   const grads = pull(cotangents) as readonly (Tensor | null)[];
   for (const [i, name] of names.entries()) {
     const wanted = await stored(context, `${c.case}.d${name}`);
     if (wanted === undefined) continue;
-    report.close(`ops ${c.op}`, `${c.case}.d${name}`, (await grads[i]!.data()) as Float32Array, wanted, TOLERANCE);
+    report.close(
+      `ops ${c.op}`,
+      `${c.case}.d${name}`,
+      (await grads[i]!.data()) as Float32Array,
+      wanted,
+      TOLERANCE,
+    );
   }
 }
 
@@ -139,7 +157,12 @@ async function checkHalf(c: OpCase, { goldens, tensors, report }: Context): Prom
     goldens.fill.tensor(`${c.case}.${name}`, shape, scale, offset).to("bf16"),
   ]);
   const { y } = opOf(c)(Object.fromEntries(inputs), c);
-  report.same("bf16 bits", c.case, await bits(y!), Array.from(await tensors.get(`${c.case}.y_bits`)!.data(), Number));
+  report.same(
+    "bf16 bits",
+    c.case,
+    await bits(y!),
+    Array.from(await tensors.get(`${c.case}.y_bits`)!.data(), Number),
+  );
 }
 
 const bits = async (x: Tensor): Promise<number[]> => {
@@ -149,7 +172,12 @@ const bits = async (x: Tensor): Promise<number[]> => {
 
 async function checkRounding(c: OpCase, { tensors, report }: Context): Promise<void> {
   const rounded = tensors.get(`${c.case}.x`)!.to("bf16");
-  report.same("bf16 bits", c.case, await bits(rounded), Array.from(await tensors.get(`${c.case}.y_bits`)!.data(), Number));
+  report.same(
+    "bf16 bits",
+    c.case,
+    await bits(rounded),
+    Array.from(await tensors.get(`${c.case}.y_bits`)!.data(), Number),
+  );
 }
 
 async function checkCrossEntropy(c: OpCase, context: Context): Promise<void> {
@@ -163,11 +191,24 @@ async function checkCrossEntropy(c: OpCase, context: Context): Promise<void> {
     const { ce, z } = t.crossEntropy(logits, targets, options);
     report.close("ops cross_entropy", `${c.case} ce`, [(await ce.item()) / valid], [num(c, "ce")], TOLERANCE);
     const wanted = num(c, zLossMode === "valid" ? "z" : "z_corenet");
-    report.close("ops cross_entropy", `${c.case} z, ${zLossMode}`, [(await z.item()) / valid], [wanted], TOLERANCE);
+    report.close(
+      "ops cross_entropy",
+      `${c.case} z, ${zLossMode}`,
+      [(await z.item()) / valid],
+      [wanted],
+      TOLERANCE,
+    );
     const { pull } = vjp((x: Tensor) => t.crossEntropy(x, targets, options).loss.div(valid), [logits]);
     const [grad] = pull(t.ones([]));
     const expected = await stored(context, `${c.case}.dx`);
-    if (expected) report.close("ops cross_entropy", `${c.case} dx, ${zLossMode}`, (await grad.data()) as Float32Array, expected, TOLERANCE);
+    if (expected)
+      report.close(
+        "ops cross_entropy",
+        `${c.case} dx, ${zLossMode}`,
+        (await grad.data()) as Float32Array,
+        expected,
+        TOLERANCE,
+      );
   }
 }
 
@@ -192,6 +233,11 @@ async function checkClip(c: OpCase, { goldens, report }: Context): Promise<void>
   const grads = [31, 64, 7].map((n, i) => goldens.fill.tensor(`clip.g${i}`, [n], 3));
   const norm = await t.globalNorm(grads).item();
   report.close("ops clip", "global norm", [norm], [num(c, "norm")], TOLERANCE);
-  report.close("ops clip", "coefficient", [Math.min(1, num(c, "max_norm") / (norm + 1e-6))], [num(c, "coefficient")], TOLERANCE);
+  report.close(
+    "ops clip",
+    "coefficient",
+    [Math.min(1, num(c, "max_norm") / (norm + 1e-6))],
+    [num(c, "coefficient")],
+    TOLERANCE,
+  );
 }
-

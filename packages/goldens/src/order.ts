@@ -24,11 +24,26 @@ export async function checkOrder(goldens: Goldens, report: Report): Promise<void
   const { seeds, workers } = await goldens.json<Order>("order.json");
   for (const { seed, getrandbits32, random_hex, shuffle } of seeds) {
     const bits = new PythonRandom(seed);
-    report.same("order", `seed ${seed}: bits`, getrandbits32.map(() => bits.getRandomBits(32)), getrandbits32);
+    report.same(
+      "order",
+      `seed ${seed}: bits`,
+      getrandbits32.map(() => bits.getRandomBits(32)),
+      getrandbits32,
+    );
     const numbers = new PythonRandom(seed);
-    report.same("order", `seed ${seed}: numbers`, random_hex.map(() => numbers.random()), random_hex.map(fromHex));
+    report.same(
+      "order",
+      `seed ${seed}: numbers`,
+      random_hex.map(() => numbers.random()),
+      random_hex.map(fromHex),
+    );
     for (const [count, expected] of Object.entries(shuffle)) {
-      report.same("order", `seed ${seed}: shuffle of ${count}`, new PythonRandom(seed).shuffle(range(Number(count))), expected);
+      report.same(
+        "order",
+        `seed ${seed}: shuffle of ${count}`,
+        new PythonRandom(seed).shuffle(range(Number(count))),
+        expected,
+      );
     }
   }
   for (const { files, world, seed, epochs_of_worker } of workers) {
@@ -46,7 +61,13 @@ function fromHex(text: string): number {
 }
 
 /** All shuffle the whole list and fill it up to a multiple of the workers; later epochs shuffle the worker's own. */
-function filesOfWorker(files: number, world: number, seed: number, worker: number, epochs: number): number[][] {
+function filesOfWorker(
+  files: number,
+  world: number,
+  seed: number,
+  worker: number,
+  epochs: number,
+): number[][] {
   const random = new PythonRandom(seed);
   const all = random.shuffle(range(files));
   if (files % world > 0) all.push(...random.choices(all, world - (files % world)));

@@ -15,7 +15,14 @@ export class Report {
    * Compares numbers; `allowed` is for differences relative to the largest expected magnitude, or to 1 where that is
    * smaller (gradients pass `scaleToMax` and are compared to their own largest value alone).
    */
-  close(group: string, check: string, got: ArrayLike<number>, want: ArrayLike<number>, allowed: number, scaleToMax = false): void {
+  close(
+    group: string,
+    check: string,
+    got: ArrayLike<number>,
+    want: ArrayLike<number>,
+    allowed: number,
+    scaleToMax = false,
+  ): void {
     let [largest, error] = [scaleToMax ? 0 : 1, got.length === want.length ? 0 : Number.POSITIVE_INFINITY];
     for (let i = 0; i < want.length; i++) {
       largest = Math.max(largest, Math.abs(want[i]!));
@@ -29,12 +36,18 @@ export class Report {
   /** Compares whatever must be the same. */
   same(group: string, check: string, got: unknown, want: unknown): void {
     const [a, b] = [JSON.stringify(got), JSON.stringify(want)];
-    this.#note(group, a === b ? check : `${check}: got ${a?.slice(0, 120)}, want ${b?.slice(0, 120)}`, a === b ? 0 : 1, 0);
+    this.#note(
+      group,
+      a === b ? check : `${check}: got ${a?.slice(0, 120)}, want ${b?.slice(0, 120)}`,
+      a === b ? 0 : 1,
+      0,
+    );
   }
 
   #note(group: string, check: string, error: number, allowed: number): void {
     this.checked += 1;
-    if (!(error <= allowed)) this.failures.push(`${check}: off by ${error.toExponential(2)}, allowed ${allowed}`);
+    if (!(error <= allowed))
+      this.failures.push(`${check}: off by ${error.toExponential(2)}, allowed ${allowed}`);
     const before = this.#worst.get(group);
     if (before === undefined || error > before.error) this.#worst.set(group, { check, error, allowed });
   }

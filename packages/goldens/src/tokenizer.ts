@@ -24,7 +24,12 @@ export async function checkTokenizer(goldens: Goldens, report: Report): Promise<
       const ids = Array.from(await tokenizer.encode(text));
       report.same("tokenizer", `${name} ids of string ${i}`, ids, golden.encode[i]);
       const back = await tokenizer.decode(ids);
-      report.same("tokenizer", `${name} text of string ${i}`, back, golden.decode_of_encode_differs[i] ?? text);
+      report.same(
+        "tokenizer",
+        `${name} text of string ${i}`,
+        back,
+        golden.decode_of_encode_differs[i] ?? text,
+      );
     }
     for (const [i, { ids, text }] of golden.decode.entries()) {
       report.same("tokenizer", `${name} decoded list ${i}`, await tokenizer.decode(ids), text);

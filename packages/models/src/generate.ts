@@ -1,7 +1,8 @@
+import { inference } from "@openelm/autograd";
 import { ConfigError, UsageError } from "@openelm/native";
 import type { KVCache } from "@openelm/nn";
-import { Generator, scope, tensor, type Tensor } from "@openelm/tensor";
-import { type SamplingOptions, sample } from "./sampling.js";
+import { Generator, scope, type Tensor, tensor } from "@openelm/tensor";
+import { checkSampling, type SamplingOptions, sample } from "./sampling.js";
 
 /** What generation needs of a tokenizer; the class of `@openelm/data` has it. */
 export interface Tokenizer {
@@ -13,39 +14,54 @@ export interface Tokenizer {
 
 /** What generation needs of a model. */
 export interface CausalModel {
-  forward(ids: Tensor, context: { readonly cache: KVCache }): Tensor;
+  /** Logits `[batch, time or 1, vocabulary]`; with `last` those of the last position are enough. */
+  forward(ids: Tensor, context: { readonly cache: KVCache; readonly last: true }): Tensor;
   newCache(options: { readonly batch?: number; readonly capacity?: number }): KVCache;
-  readonly config: { readonly maxContextLength: number; readonly vocabSize: number; readonly bosId: number; readonly eosId: number };
+  readonly config: {
+    readonly maxContextLength: number;
+    readonly vocabSize: number;
+    readonly bosId: number;
+    readonly eosId: number;
+  };
 }
 
+/** Options of {@link generate}. */
 export interface GenerateOptions extends SamplingOptions {
   readonly tokenizer: Tokenizer;
-  /** Most tokens that are made. Default 128. */
-  readonly maxTokens?: number;
-  /** Ends before any of these texts. */
-  readonly stop?: string | readonly string[];
-  /** Same seed, same text. Default 0. */
-  readonly seed?: number;
+  /** Most tokens that are made; prompt and text together also end at the model's context. Default 128. */
+  readonly maxTokens?: number | undefined;
+  /** Ends before any of these texts. Default: none. */
+  readonly stop?: string | readonly string[] | undefined;
+  /** Same seed, same text. A whole number of 0 or more; default 0. */
+  readonly seed?: number | undefined;
   /** Whether the prompt starts with the begin-of-text token. Default `true`. */
-  readonly addBos?: boolean;
+  readonly addBos?: boolean | undefined;
   /** Tokens that end the text. Default: the model's end-of-text token. */
-  readonly stopIds?: readonly number[];
-  readonly signal?: AbortSignal;
+  readonly stopIds?: readonly number[] | undefined;
+  /** Ends the generation; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One more piece of text. */
 export interface GenerateEvent {
+  /** The token; −1 for text that was held back and comes after the last token. */
   readonly id: number;
   /** Text that is complete with this token; may be empty. */
   readonly text: string;
 }
 
+/** A text that is complete. */
 export interface GenerateResult {
   readonly text: string;
   readonly ids: readonly number[];
-  readonly finishReason: "stop" | "length";
+  /** `"stop"` at a stop text or token, `"length"` at `maxTokens` or the end of the model's context. */
+  readonly finishReason: FinishReason;
+  /** Counts of tokens: those of the prompt, begin-of-text included, and those that were made. */
   readonly usage: { readonly promptTokens: number; readonly completionTokens: number };
 }
+
+/** Why a text ended. */
+export type FinishReason = "stop" | "length";
 
 /** Text as it is made; `result()` collects it. Leaving the loop frees the cache. */
 export interface Generation extends AsyncIterable<GenerateEvent> {
@@ -53,17 +69,25 @@ export interface Generation extends AsyncIterable<GenerateEvent> {
 }
 
 /**
- * Continues a prompt.
+ * Continues a prompt, one sequence at a time.
  *
+ * Generations are independent of each other and of anything else that uses the model between two tokens.
+ *
+ * @throws ConfigError if an option is out of its range. The generation rejects with UsageError if the prompt is empty
+ * without a begin-of-text token, holds a token that the model does not know, or fills the model's context.
  * @example
  * ```ts
  * for await (const { text } of generate(model, "ocean (noun):", { tokenizer })) process.stdout.write(text);
  * const { text, finishReason } = await generate(model, prompt, { tokenizer, temperature: 0 }).result();
  * ```
  */
-export function generate(model: CausalModel, prompt: string | ArrayLike<number>, options: GenerateOptions): Generation {
+export function generate(
+  model: CausalModel,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions,
+): Generation {
   check(options);
-  const outcome: { finishReason: "stop" | "length"; promptTokens: number } = { finishReason: "length", promptTokens: 0 };
+  const outcome: Outcome = { finishReason: "length", promptTokens: 0 };
   let started = false;
   const start = (): AsyncGenerator<GenerateEvent> => {
     if (started) throw new UsageError("a generation can be read once; call generate again for another");
@@ -85,71 +109,112 @@ export function generate(model: CausalModel, prompt: string | ArrayLike<number>,
   };
 }
 
-function check({ maxTokens = 128, temperature = 1, topK, topP, minP, repetitionPenalty = 1 }: GenerateOptions): void {
-  const wrong = (name: string, rule: string, value: unknown): ConfigError =>
-    new ConfigError(`generate: ${name} must be ${rule}, got ${value}`);
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) throw wrong("maxTokens", "a whole number above 0", maxTokens);
-  if (!(temperature >= 0)) throw wrong("temperature", "0 or more", temperature);
-  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) throw wrong("topK", "a whole number above 0", topK);
-  if (topP !== undefined && !(topP > 0 && topP <= 1)) throw wrong("topP", "in (0, 1]", topP);
-  if (minP !== undefined && !(minP >= 0 && minP <= 1)) throw wrong("minP", "in [0, 1]", minP);
-  if (!(repetitionPenalty > 0)) throw wrong("repetitionPenalty", "above 0", repetitionPenalty);
+/** What a run tells beside its events. */
+interface Outcome {
+  finishReason: FinishReason;
+  promptTokens: number;
+}
+
+function check({ maxTokens = 128, seed = 0, ...options }: GenerateOptions): void {
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+    throw new ConfigError(`maxTokens must be a whole number above 0, got ${maxTokens}`);
+  }
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new ConfigError(`seed must be a whole number of 0 or more, got ${seed}`);
+  }
+  checkSampling(options);
 }
 
 async function* run(
   model: CausalModel,
   prompt: string | ArrayLike<number>,
   options: GenerateOptions,
-  outcome: { finishReason: "stop" | "length"; promptTokens: number },
+  outcome: Outcome,
 ): AsyncGenerator<GenerateEvent> {
-  const { tokenizer, maxTokens = 128, seed = 0, signal, addBos = true } = options;
-  const { config } = model;
-  const ids: number[] = addBos ? [config.bosId] : [];
-  ids.push(...Array.from(typeof prompt === "string" ? await tokenizer.encode(prompt) : prompt));
-  if (ids.length === 0) throw new UsageError("generate: an empty prompt needs addBos");
+  const { tokenizer, maxTokens = 128, seed = 0, signal } = options;
+  const { eosId, maxContextLength } = model.config;
+  signal?.throwIfAborted();
+  const ids = await promptIds(model, prompt, options);
   outcome.promptTokens = ids.length;
-  const stopIds = new Set(options.stopIds ?? [config.eosId]);
+  const stopIds = new Set(options.stopIds ?? [eosId]);
   const stops = new StopFilter([options.stop ?? []].flat());
   const stream = tokenizer.stream();
   const generator = new Generator(seed);
-  using cache = model.newCache({ capacity: ids.length + maxTokens });
-  let pending = ids.slice();
-  for (let made = 0; made < maxTokens; made++) {
+  const capacity = Math.min(ids.length + maxTokens, maxContextLength);
+  using cache = model.newCache({ capacity });
+  let pending: readonly number[] = ids.slice();
+  while (ids.length < capacity) {
     signal?.throwIfAborted();
-    const next = scope(() => step(model, pending, ids, cache, generator, options));
-    const id = await next.item();
-    next.dispose();
+    const id = await nextId(model, { pending, ids, cache, generator }, options);
+    signal?.throwIfAborted();
     if (stopIds.has(id)) {
       outcome.finishReason = "stop";
       break;
     }
     ids.push(id);
     pending = [id];
-    const text = stops.push(stream.push(id));
+    yield { id, text: stops.push(stream.push(id)) };
     if (stops.found) {
       outcome.finishReason = "stop";
-      if (text !== "") yield { id, text };
       return;
     }
-    yield { id, text };
   }
   const rest = stops.push(stream.end()) + stops.end();
+  if (stops.found) outcome.finishReason = "stop";
   if (rest !== "") yield { id: -1, text: rest };
 }
 
-/** The next token after `pending`, as a tensor without axes. */
-function step(
+/** @throws UsageError if nothing can follow. */
+async function promptIds(
+  { config }: CausalModel,
+  prompt: string | ArrayLike<number>,
+  { tokenizer, addBos = true }: GenerateOptions,
+): Promise<number[]> {
+  const { bosId, vocabSize, maxContextLength } = config;
+  const own = Array.from(typeof prompt === "string" ? await tokenizer.encode(prompt) : prompt);
+  const ids = addBos ? [bosId, ...own] : own;
+  if (ids.length === 0) throw new UsageError("generate: an empty prompt needs addBos");
+  const unknown = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `generate: the prompt has token ${unknown}, but the model knows 0 to ${vocabSize - 1}; is the tokenizer its own?`,
+    );
+  }
+  if (ids.length >= maxContextLength) {
+    throw new UsageError(
+      `generate: the prompt has ${ids.length} tokens, which leaves no room in the model's context of ` +
+        `${maxContextLength}; shorten it`,
+    );
+  }
+  return ids;
+}
+
+/** What one step of a generation works on. */
+interface Step {
+  /** Tokens that the cache does not hold yet. */
+  readonly pending: readonly number[];
+  /** All tokens so far. */
+  readonly ids: readonly number[];
+  readonly cache: KVCache;
+  readonly generator: Generator;
+}
+
+async function nextId(
   model: CausalModel,
-  pending: readonly number[],
-  ids: readonly number[],
-  cache: KVCache,
-  generator: Generator,
+  { pending, ids, cache, generator }: Step,
   options: GenerateOptions,
-): Tensor {
-  const logits = model.forward(tensor(Int32Array.from(pending), { shape: [1, pending.length] }), { cache });
-  const last = logits.at(0, "-1:") as Tensor;
-  const seen = tensor(Int32Array.from(ids), { shape: [1, ids.length] });
-  return sample(last, seen, generator, options).reshape([]);
+): Promise<number> {
+  const { device } = cache;
+  const row = (values: readonly number[]): Tensor =>
+    tensor(Int32Array.from(values), { shape: [1, values.length], device });
+  using next = inference(() =>
+    scope(() => {
+      const last = model.forward(row(pending), { cache, last: true }).at(0, "-1:") as Tensor;
+      const seen = options.repetitionPenalty === undefined ? undefined : row(ids);
+      return sample(last, { ...options, seen, generator }).reshape([]);
+    }),
+  );
+  return await next.item();
 }
 
 /** Holds text back as long as it may be the beginning of a stop text. */
@@ -164,7 +229,10 @@ class StopFilter {
 
   push(text: string): string {
     this.#held += text;
-    const at = Math.min(...this.#stops.map((stop) => this.#held.indexOf(stop)).filter((i) => i >= 0), Number.POSITIVE_INFINITY);
+    const at = Math.min(
+      ...this.#stops.map((stop) => this.#held.indexOf(stop)).filter((i) => i >= 0),
+      Number.POSITIVE_INFINITY,
+    );
     if (at !== Number.POSITIVE_INFINITY) {
       this.found = true;
       return this.#held.slice(0, at);

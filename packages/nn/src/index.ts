@@ -1,5 +1,7 @@
-export * as init from "./init.js";
+export { linear } from "./functional/linear.js";
+export * from "./functional/losses.js";
 export type { Init, InitContext } from "./init.js";
+export * as init from "./init.js";
 export { type CacheLayer, KVCache, type KVCacheOptions, type LayerCache } from "./kv-cache.js";
 export { Attention, type AttentionContext, type AttentionOptions } from "./layers/attention.js";
 export { Dropout } from "./layers/dropout.js";
@@ -8,6 +10,5 @@ export { ACTIVATIONS, type Activation, FeedForward, type FeedForwardOptions } fr
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
 export { Linear, type LinearOptions } from "./layers/linear.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
-export { type LoadOptions, Module, type NameMap } from "./module.js";
+export { type LoadOptions, Module, type ModuleTarget, type NameMap } from "./module.js";
 export { Buffer, Parameter, type ParameterOptions } from "./parameter.js";
-export * from "./functional/losses.js";

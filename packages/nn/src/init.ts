@@ -2,11 +2,11 @@
 import {
   type DeviceLike,
   type DType,
+  full,
   type Generator,
+  normal as normalValues,
   type Shape,
   type Tensor,
-  normal as normalValues,
-  full,
   truncatedNormal as truncatedNormalValues,
   uniform as uniformValues,
 } from "@openelm/tensor";

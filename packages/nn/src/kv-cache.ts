@@ -1,30 +1,41 @@
 import {
   cacheWrite,
+  type Device,
   type DeviceLike,
   type DType,
+  defaults,
+  device as deviceOf,
   keep,
   OpError,
-  tensor,
   type Tensor,
   TREE,
   type TreeEntry,
   type TreeNode,
+  tensor,
+  UsageError,
   zeros,
 } from "@openelm/tensor";
 
 /** Sizes of one layer's keys and values. */
 export interface CacheLayer {
+  /** Heads of keys and values. */
   readonly kvHeads: number;
+  /** Elements of one head's key or value. */
   readonly headDim: number;
 }
 
+/** Options of {@link KVCache}. */
 export interface KVCacheOptions {
+  /** One entry a layer, from the first to the last. */
   readonly layers: readonly CacheLayer[];
-  readonly batch?: number;
+  /** Sequences side by side; all of them have the same length. Default 1. */
+  readonly batch?: number | undefined;
   /** Most positions that it will hold. */
   readonly capacity: number;
-  readonly dtype?: DType;
-  readonly device?: DeviceLike;
+  /** That of the model's activations. Default: that of `withDefaults`, else f32. */
+  readonly dtype?: DType | undefined;
+  /** That of the model. Default: that of `withDefaults`, else the CPU. */
+  readonly device?: DeviceLike | undefined;
 }
 
 /** One layer's part of a cache during one forward pass. */
@@ -41,7 +52,8 @@ export interface LayerCache {
 /**
  * Keys and values of positions that a model has seen, so that the next ones need not compute them again.
  *
- * Memory is taken once, for `capacity` positions. Keys are stored normed and rotated.
+ * Memory is taken once, for `capacity` positions. Keys are stored normed and rotated. The rows of a batch go on together:
+ * prompts of different lengths need caches of their own, since there is no mask for padding on the left.
  *
  * @example
  * ```ts
@@ -51,15 +63,27 @@ export interface LayerCache {
 export class KVCache implements TreeNode {
   readonly batch: number;
   readonly capacity: number;
+  readonly device: Device;
   readonly #keys: Tensor[];
   readonly #values: Tensor[];
   #length = 0;
 
-  constructor({ layers, batch = 1, capacity, dtype = "f32", device = "cpu" }: KVCacheOptions) {
+  /** @throws UsageError if a size is not a whole number above 0. */
+  constructor({ layers, batch = 1, capacity, dtype, device: place }: KVCacheOptions) {
+    const ambient = defaults();
+    const device = deviceOf(place ?? ambient.device);
+    checkSize("batch", batch);
+    checkSize("capacity", capacity);
+    if (layers.length === 0) throw new UsageError("KVCache: layers must not be empty");
+    for (const { kvHeads, headDim } of layers) {
+      checkSize("kvHeads", kvHeads);
+      checkSize("headDim", headDim);
+    }
     this.batch = batch;
     this.capacity = capacity;
+    this.device = device;
     const make = ({ kvHeads, headDim }: CacheLayer): Tensor =>
-      keep(zeros([batch, kvHeads, capacity, headDim], { dtype, device }));
+      keep(zeros([batch, kvHeads, capacity, headDim], { dtype: dtype ?? ambient.dtype, device }));
     this.#keys = layers.map(make);
     this.#values = layers.map(make);
   }
@@ -75,15 +99,16 @@ export class KVCache implements TreeNode {
    * @throws OpError `INVALID_ARGUMENT` if they do not fit.
    */
   layersFor(time: number): LayerCache[] {
+    checkSize("time", time);
     const start = this.#length;
     if (start + time > this.capacity) {
       throw new OpError(
         "INVALID_ARGUMENT",
         "KVCache",
-        `${time} positions after ${start} do not fit a capacity of ${this.capacity}`,
+        `${time} positions after ${start} do not fit a capacity of ${this.capacity}; crop it, or make a larger one`,
       );
     }
-    const device = this.#keys[0]!.device;
+    const { device } = this;
     const at = (position: number): Tensor => tensor(new Int32Array(this.batch).fill(position), { device });
     const offset = at(start);
     const length = at(start + time);
@@ -98,15 +123,34 @@ export class KVCache implements TreeNode {
     }));
   }
 
-  /** Counts `time` positions as filled, once all layers have written them. */
+  /**
+   * Counts `time` positions as filled, once all layers have written them.
+   *
+   * @throws OpError `INVALID_ARGUMENT` if there is no room for them.
+   */
   advance(time: number): void {
+    if (!Number.isInteger(time) || time < 0 || this.#length + time > this.capacity) {
+      throw new OpError(
+        "INVALID_ARGUMENT",
+        "KVCache",
+        `advance wants 0 to ${this.capacity - this.#length} positions, got ${time}`,
+      );
+    }
     this.#length += time;
   }
 
-  /** Forgets all positions from `length` on. */
+  /**
+   * Forgets all positions from `length` on.
+   *
+   * @throws OpError `INVALID_ARGUMENT` if fewer are filled.
+   */
   crop(length: number): void {
     if (!Number.isInteger(length) || length < 0 || length > this.#length) {
-      throw new OpError("INVALID_ARGUMENT", "KVCache", `crop wants a length of 0 to ${this.#length}, got ${length}`);
+      throw new OpError(
+        "INVALID_ARGUMENT",
+        "KVCache",
+        `crop wants a length of 0 to ${this.#length}, got ${length}`,
+      );
     }
     this.#length = length;
   }
@@ -123,7 +167,12 @@ export class KVCache implements TreeNode {
     for (const [i, tensor] of this.#values.entries()) yield { path: `values.${i}`, tensor, trainable: false };
   }
 
-  /** Frees the memory. */
+  /** How many layers it was made for. */
+  get layerCount(): number {
+    return this.#keys.length;
+  }
+
+  /** Frees the memory; a pass that uses the cache afterwards throws `DisposedError`. */
   dispose(): void {
     for (const tensor of [...this.#keys, ...this.#values]) tensor.dispose();
   }
@@ -131,4 +180,9 @@ export class KVCache implements TreeNode {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function checkSize(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  throw new UsageError(`KVCache: ${name} must be a whole number above 0, got ${value}`);
 }

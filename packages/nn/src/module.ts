@@ -1,8 +1,13 @@
 import {
-  DTYPES,
+  copy,
+  Device,
   type DeviceLike,
+  DTYPE_INFO,
+  DTYPES,
   type DType,
+  device as deviceOf,
   FormatError,
+  intercept,
   loadSafetensors,
   saveSafetensors,
   type Tensor,
@@ -19,27 +24,48 @@ export interface NameMap {
   toFile(path: string): string;
 }
 
+/** Where {@link Module.to} puts parameters. */
+export interface ModuleTarget {
+  /** A float dtype. Default: stays. */
+  readonly dtype?: DType | undefined;
+  /** Default: stays. */
+  readonly device?: DeviceLike | undefined;
+}
+
+const isDType = (target: unknown): target is DType => DTYPES.includes(target as DType);
+
+const isTarget = (target: DType | DeviceLike | ModuleTarget): target is ModuleTarget =>
+  typeof target === "object" && !(target instanceof Device);
+
 /** Options of {@link Module.load}. */
 export interface LoadOptions {
+  /** How paths are called in the file. Default: as they are. */
   readonly names?: NameMap | undefined;
-  /** Casts the values; without it they keep the dtype of the file. */
+  /** Casts the floats; without it they keep the dtype of the file. */
   readonly dtype?: DType | undefined;
+  /** Where the values go. Default: where the parameters are. */
   readonly device?: DeviceLike | undefined;
   /** Whether tensors of the file that no parameter wants are an error. Default `true`. */
   readonly strict?: boolean | undefined;
-  /** Maps the file instead of reading it, for inference: nothing is copied, and the file must not change. */
+  /** Maps the file instead of reading it, for inference: nothing is copied, and the file must not change. Default `false`. */
   readonly mmap?: boolean | undefined;
 }
 
-/** Modules in the order of their construction whose parameters may not have paths yet; parents come before children. */
+/** Modules whose parameters may not have paths yet, in the order of their construction. */
 let unnamed: WeakRef<Module>[] = [];
 
 naming.nameAllWith = (wanted) => {
-  // A parent's constructor starts before those of its children: the first module that holds the parameter is its root.
-  while (wanted._path === undefined && unnamed.length > 0) {
-    const root = unnamed[0]!.deref();
-    if (root === undefined || !root._nameParameters()) unnamed.shift();
+  // Children may be made before their parents or by them: the outermost module is the one with the longest path.
+  let [outermost, longest]: [Module | undefined, number] = [undefined, -1];
+  const live = unnamed.flatMap((ref) => ref.deref() ?? []);
+  for (const module of live) {
+    for (const [path, parameter] of parametersOf(module)) {
+      const depth = path.split(".").length;
+      if (parameter === wanted && depth > longest) [outermost, longest] = [module, depth];
+    }
   }
+  outermost?._nameParameters();
+  unnamed = unnamed.filter((ref) => ref.deref()?._hasUnnamed());
 };
 
 /**
@@ -72,20 +98,26 @@ export abstract class Module implements TreeNode {
     return this.#training;
   }
 
-  /** Parameters and buffers with their paths, each once, in the order of their fields. */
+  /**
+   * Parameters and buffers with their paths, each once, in the order of their fields.
+   *
+   * @throws UsageError if two of them have the same path, as by a key with a dot.
+   */
   *namedParameters(): Iterable<readonly [path: string, parameter: Parameter]> {
-    const seen = new Set<Parameter>();
-    for (const [path, item] of walk(this, "")) {
-      if (!(item instanceof Parameter) || seen.has(item)) continue;
-      seen.add(item);
-      yield [path, item];
+    const paths = new Set<string>();
+    for (const entry of parametersOf(this)) {
+      const [path] = entry;
+      if (paths.has(path))
+        throw new UsageError(`two parameters have the path "${path}"; rename a field or key`);
+      paths.add(path);
+      yield entry;
     }
   }
 
-  /** All modules inside, this one first, with their paths. */
+  /** All modules inside, this one first, with their paths; one reachable by two paths goes by the first. */
   *namedModules(): Iterable<readonly [path: string, module: Module]> {
     yield ["", this];
-    for (const [path, item] of walk(this, "")) if (item instanceof Module) yield [path, item];
+    for (const [path, item] of walk(this)) if (item instanceof Module) yield [path, item];
   }
 
   parameters(): Parameter[] {
@@ -100,14 +132,19 @@ export abstract class Module implements TreeNode {
   parameter(path: string): Parameter {
     const found = new Map(this.namedParameters()).get(path);
     if (found === undefined) {
-      throw new UsageError(`there is no parameter "${path}"; there are: ${Array.from(this.namedParameters(), ([p]) => p).join(", ")}`);
+      throw new UsageError(
+        `there is no parameter "${path}"; there are: ${Array.from(this.namedParameters(), ([p]) => p).join(", ")}`,
+      );
     }
     return found;
   }
 
   /** How many numbers are trained or saved; tied ones count once. */
   parameterCount(): number {
-    return this.parameters().reduce((sum, parameter) => sum + (parameter instanceof Buffer ? 0 : parameter.size), 0);
+    return this.parameters().reduce(
+      (sum, parameter) => sum + (parameter instanceof Buffer ? 0 : parameter.size),
+      0,
+    );
   }
 
   *[TREE](): Iterable<TreeEntry> {
@@ -117,15 +154,15 @@ export abstract class Module implements TreeNode {
     }
   }
 
-  /** Gives parameters without a path theirs; whether there were any. @internal */
-  _nameParameters(): boolean {
-    let any = false;
-    for (const [path, parameter] of this.namedParameters()) {
-      if (parameter._path !== undefined) continue;
-      parameter._path = path;
-      any = true;
-    }
-    return any;
+  /** Gives parameters without a path theirs. @internal */
+  _nameParameters(): void {
+    for (const [path, parameter] of parametersOf(this)) parameter._path ??= path;
+  }
+
+  /** @internal */
+  _hasUnnamed(): boolean {
+    for (const [, parameter] of parametersOf(this)) if (parameter._path === undefined) return true;
+    return false;
   }
 
   /** Makes all initial values, from `seed` or the seed in force at construction. */
@@ -150,16 +187,38 @@ export abstract class Module implements TreeNode {
     return this;
   }
 
-  /** Moves all parameters to a device, or casts the floats among them. */
-  to(target: DType | DeviceLike): this {
-    const isDType = DTYPES.includes(target as DType);
-    for (const parameter of this.parameters()) {
-      parameter._to(isDType ? { dtype: target as DType } : { device: target as DeviceLike });
+  /**
+   * Moves all parameters to a device, casts the floats among them, or both.
+   *
+   * @throws UsageError if the dtype is not a float, DeviceError if there is no such device; nothing is changed then.
+   * @example
+   * ```ts
+   * model.to("bf16");
+   * model.to({ dtype: "f32", device: "cpu" });
+   * ```
+   */
+  to(target: DType | DeviceLike | ModuleTarget): this {
+    const { dtype, device } = isTarget(target)
+      ? target
+      : isDType(target)
+        ? { dtype: target, device: undefined }
+        : { dtype: undefined, device: target };
+    if (dtype !== undefined && !DTYPE_INFO[dtype]?.isFloat) {
+      throw new UsageError(`Module.to: dtype must be a float, got ${dtype}`);
     }
+    const place = device === undefined ? undefined : deviceOf(device);
+    for (const parameter of this.parameters()) parameter._to({ dtype, device: place });
     return this;
   }
 
-  /** Wants no gradients for the parameters whose path matches; how many those are. */
+  /**
+   * Wants no gradients for the parameters whose path matches; how many those are. Default: all.
+   *
+   * @example
+   * ```ts
+   * model.freeze(/^layers\.[0-3]\./); // the first four layers
+   * ```
+   */
   freeze(pattern: RegExp = /(?:)/): number {
     return this.#setTrainable(pattern, false);
   }
@@ -170,41 +229,82 @@ export abstract class Module implements TreeNode {
   }
 
   #setTrainable(pattern: RegExp, trainable: boolean): number {
-    const matching = [...this.namedParameters()].filter(([path, p]) => pattern.test(path) && !(p instanceof Buffer));
+    const matching = [...this.namedParameters()].filter(
+      ([path, p]) => path.search(pattern) >= 0 && !(p instanceof Buffer),
+    );
     for (const [, parameter] of matching) parameter.trainable = trainable;
     return matching.length;
   }
 
   /**
-   * Takes parameter values from tensors by name, or from a safetensors file.
+   * Takes parameter values from a safetensors file, or copies them from tensors by name.
    *
-   * Nothing is initialized first, and nothing is changed if a tensor is missing, left over or of another shape.
+   * Nothing is initialized first, and nothing is changed if a tensor is missing, left over, of another shape or of no
+   * float dtype where the parameter has one.
    *
-   * @throws FormatError naming the tensors that do not fit.
+   * @throws FormatError naming the tensors that do not fit, FileError if the file cannot be read.
    */
   async load(source: string | ReadonlyMap<string, Tensor>, options: LoadOptions = {}): Promise<this> {
-    const { names, dtype, device, strict = true, mmap = false } = options;
-    const tensors = typeof source === "string" ? await loadSafetensors(source, { device, mmap }) : source;
-    const wanted = Array.from(this.namedParameters(), ([path, parameter]) => ({
-      name: names?.toFile(path) ?? path,
-      parameter,
-    }));
-    const where = typeof source === "string" ? source : "the given tensors";
-    checkNames(where, wanted, tensors, strict);
-    for (const { name, parameter } of wanted) {
-      const tensor = tensors.get(name)!;
-      parameter.value = dtype === undefined ? tensor : tensor.to(dtype);
+    if (typeof source !== "string") {
+      this.#take(source, "the given tensors", options, false);
+      return this;
+    }
+    const { dtype, mmap = false } = options;
+    // All parameters of a model are on one device; where they are not, each value moves on to its own.
+    const device = options.device ?? this.parameters()[0]?.device;
+    const tensors = await loadSafetensors(source, { device, dtype, mmap });
+    try {
+      this.#take(tensors, source, options, true);
+    } catch (error) {
+      tensors.dispose();
+      throw error;
     }
     return this;
   }
 
+  /** Gives each parameter its tensor, or a copy of it; `own` ones that no parameter wants are freed. */
+  #take(
+    tensors: ReadonlyMap<string, Tensor>,
+    where: string,
+    { names, dtype, device, strict = true }: LoadOptions,
+    own: boolean,
+  ): void {
+    const place = device === undefined ? undefined : deviceOf(device);
+    const wanted = Array.from(this.namedParameters(), ([path, parameter]) => ({
+      name: names?.toFile(path) ?? path,
+      parameter,
+    }));
+    checkFit(where, wanted, tensors, strict);
+    const taken = new Set<Tensor>();
+    for (const { name, parameter } of wanted) {
+      const tensor = tensors.get(name)!;
+      const target = {
+        dtype: DTYPE_INFO[tensor.dtype].isFloat ? (dtype ?? tensor.dtype) : tensor.dtype,
+        device: place ?? parameter.device,
+      };
+      const moved = intercept(null, () => tensor.to(target));
+      const mayTake = own && !taken.has(tensor);
+      parameter.value = moved !== tensor || mayTake ? moved : intercept(null, () => copy(tensor));
+      if (moved === tensor) taken.add(tensor);
+    }
+    if (own) for (const tensor of tensors.values()) if (!taken.has(tensor)) tensor.dispose();
+  }
+
   /** The values by the names they have in files. */
   state(names?: NameMap): Map<string, Tensor> {
-    return new Map(Array.from(this.namedParameters(), ([path, parameter]) => [names?.toFile(path) ?? path, parameter.value]));
+    return new Map(
+      Array.from(this.namedParameters(), ([path, parameter]) => [
+        names?.toFile(path) ?? path,
+        parameter.value,
+      ]),
+    );
   }
 
   /** Writes all values to a safetensors file; a crash leaves the old file or the new one, never half of one. */
-  async save(path: string, { names, metadata }: { readonly names?: NameMap; readonly metadata?: Record<string, string> } = {}): Promise<void> {
+  async save(
+    path: string,
+    { names, metadata }: { readonly names?: NameMap; readonly metadata?: Record<string, string> } = {},
+  ): Promise<void> {
     await saveSafetensors(path, this.state(names), metadata === undefined ? {} : { metadata });
   }
 
@@ -213,10 +313,16 @@ export abstract class Module implements TreeNode {
     const lines: string[] = [];
     for (const [path, module] of this.namedModules()) {
       const depth = path === "" ? 0 : path.split(".").length;
-      const own = [...fields(module)].filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter);
-      const shapes = own.map(([name, { shape, dtype }]) => `${name} ${dtype}[${shape.join(", ")}]`).join("  ");
+      const own = [...fields(module)].filter(
+        (entry): entry is [string, Parameter] => entry[1] instanceof Parameter,
+      );
+      const shapes = own
+        .map(([name, { shape, dtype }]) => `${name} ${dtype}[${shape.join(", ")}]`)
+        .join("  ");
       const name = path.split(".").slice(-1)[0];
-      lines.push(`${"  ".repeat(depth)}${name ? `${name}: ` : ""}${module.constructor.name}${shapes ? `  ${shapes}` : ""}`);
+      lines.push(
+        `${"  ".repeat(depth)}${name ? `${name}: ` : ""}${module.constructor.name}${shapes ? `  ${shapes}` : ""}`,
+      );
     }
     return `${lines.join("\n")}\n${this.parameterCount().toLocaleString("en-US")} parameters`;
   }
@@ -228,22 +334,36 @@ function* fields(holder: object): Iterable<[string, unknown]> {
   else yield* Object.entries(holder);
 }
 
-/** All parameters and modules below `holder`, depth first, in the order of the fields. */
-function* walk(holder: object, prefix: string): Iterable<[string, Parameter | Module]> {
+/** All parameters and modules below `holder`, each once, depth first, in the order of the fields. */
+function* walk(
+  holder: object,
+  prefix = "",
+  seen = new Set<object>([holder]),
+): Iterable<[string, Parameter | Module]> {
   for (const [name, item] of fields(holder)) {
-    if (typeof item !== "object" || item === null) continue;
+    if (typeof item !== "object" || item === null || seen.has(item)) continue;
+    const isNode = item instanceof Parameter || item instanceof Module;
+    if (!isNode && !isCollection(item)) continue;
+    // What was seen is not entered again: ties count once, and a field that leads back to a parent ends here.
+    seen.add(item);
     const path = prefix === "" ? name : `${prefix}.${name}`;
-    if (item instanceof Parameter) yield [path, item];
-    else if (item instanceof Module) {
-      yield [path, item];
-      yield* walk(item, path);
-    } else if (Array.isArray(item) || item instanceof Map || isPlain(item)) yield* walk(item, path);
+    if (isNode) yield [path, item];
+    if (!(item instanceof Parameter)) yield* walk(item, path, seen);
   }
 }
 
-const isPlain = (item: object): boolean => Object.getPrototypeOf(item) === Object.prototype;
+function* parametersOf(module: Module): Iterable<readonly [path: string, parameter: Parameter]> {
+  for (const [path, item] of walk(module)) if (item instanceof Parameter) yield [path, item];
+}
 
-function checkNames(
+function isCollection(item: object): boolean {
+  if (Array.isArray(item) || item instanceof Map) return true;
+  const prototype: unknown = Object.getPrototypeOf(item);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** @throws FormatError naming the tensors of `where` that do not fit. */
+function checkFit(
   where: string,
   wanted: readonly { readonly name: string; readonly parameter: Parameter }[],
   tensors: ReadonlyMap<string, Tensor>,
@@ -254,11 +374,16 @@ function checkNames(
     const tensor = tensors.get(name);
     if (tensor === undefined) problems.push(`${name} is missing`);
     else if (tensor.shape.join() !== parameter.shape.join()) {
-      problems.push(`${name} has shape [${tensor.shape.join(", ")}], the model wants [${parameter.shape.join(", ")}]`);
+      problems.push(
+        `${name} has shape [${tensor.shape.join(", ")}], the model wants [${parameter.shape.join(", ")}]`,
+      );
+    } else if (DTYPE_INFO[tensor.dtype].isFloat !== DTYPE_INFO[parameter.dtype].isFloat) {
+      problems.push(`${name} has dtype ${tensor.dtype}, the model wants ${parameter.dtype}`);
     }
   }
   const known = new Set(wanted.map(({ name }) => name));
-  if (strict) for (const name of tensors.keys()) if (!known.has(name)) problems.push(`${name} belongs to no parameter`);
+  if (strict)
+    for (const name of tensors.keys()) if (!known.has(name)) problems.push(`${name} belongs to no parameter`);
   if (problems.length === 0) return;
   const shown = problems.slice(0, 8).join("\n  ");
   const more = problems.length > 8 ? `\n  and ${problems.length - 8} more` : "";

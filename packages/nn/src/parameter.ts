@@ -1,6 +1,7 @@
 import {
   type Device,
   type DeviceLike,
+  DTYPE_INFO,
   type DType,
   defaults,
   device as deviceOf,
@@ -11,16 +12,19 @@ import {
   type Shape,
   scope,
   type Tensor,
+  UsageError,
 } from "@openelm/tensor";
 import * as init from "./init.js";
 
 /** What a parameter will be, before it has values. */
 export interface ParameterOptions {
+  /** Whole numbers of 0 or more. */
   readonly shape: Shape;
   /** Default: that of `withDefaults`, else f32. */
   readonly dtype?: DType | undefined;
   /** Default: zeros. */
   readonly init?: init.Init | undefined;
+  /** Default: that of `withDefaults`, else the CPU. */
   readonly device?: DeviceLike | undefined;
   /** Whether gradients are wanted; `freeze` changes it. Default `true`. */
   readonly trainable?: boolean | undefined;
@@ -33,7 +37,16 @@ export const naming: { nameAllWith: (parameter: Parameter) => void } = { nameAll
  * A tensor that belongs to a module: trained, saved and moved with it.
  *
  * It has no values, and takes no memory, until its first use, `load` or `initialize`. Initial values come from a
- * generator derived from the seed and the parameter's path, so they do not depend on the order of first uses.
+ * generator derived from the seed and the parameter's path in its outermost module, so they do not depend on the order
+ * of first uses. Two models of the same seed start alike, and so do two single layers that belong to none: construct
+ * them under `withDefaults({ seed }, …)`, or call `initialize(seed)`, for others.
+ *
+ * @example
+ * ```ts
+ * const scale = new Parameter({ shape: [8], init: init.ones });
+ * scale.isInitialized; // false
+ * scale.value.shape; // [8]
+ * ```
  */
 export class Parameter {
   readonly shape: Shape;
@@ -48,7 +61,12 @@ export class Parameter {
 
   constructor({ shape, dtype, init: initial = init.zeros, device, trainable = true }: ParameterOptions) {
     const ambient = defaults();
-    this.shape = shape;
+    if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+      throw new UsageError(
+        `a parameter's sizes must be whole numbers of 0 or more, got [${shape.join(", ")}]`,
+      );
+    }
+    this.shape = [...shape];
     this.trainable = trainable;
     this.#init = initial;
     this.#seed = ambient.seed;
@@ -81,14 +99,19 @@ export class Parameter {
   }
 
   /**
-   * Takes over `tensor` as the values.
+   * Takes over `tensor` as the values, with its dtype and device, and frees those that were there.
    *
    * @throws OpError `SHAPE_MISMATCH` if its shape differs.
    */
   set value(tensor: Tensor) {
     if (tensor.shape.join() !== this.shape.join()) {
+      if (this._path === undefined) naming.nameAllWith(this);
       const name = this._path ?? "parameter";
-      throw new OpError("SHAPE_MISMATCH", name, `wants shape [${this.shape.join(", ")}], got [${tensor.shape.join(", ")}]`);
+      throw new OpError(
+        "SHAPE_MISMATCH",
+        name,
+        `wants shape [${this.shape.join(", ")}], got [${tensor.shape.join(", ")}]`,
+      );
     }
     const before = this.#value;
     this.#value = keep(tensor);
@@ -106,10 +129,17 @@ export class Parameter {
     this.value = intercept(null, () => scope(() => this.#init(this.shape, context)));
   }
 
-  /** Moves or casts; values that do not exist yet will be made there. @internal */
-  _to({ dtype, device }: { readonly dtype?: DType; readonly device?: DeviceLike }): void {
-    const target = { dtype: dtype ?? this.#dtype, device: deviceOf(device ?? this.#device) };
-    if (this.#value !== undefined) this.value = scope(() => this.#value!.to(target));
+  /** Moves, and casts floats to floats; values that do not exist yet will be made there. @internal */
+  _to({ dtype, device }: { readonly dtype: DType | undefined; readonly device: Device | undefined }): void {
+    const cast = dtype !== undefined && DTYPE_INFO[this.#dtype].isFloat ? dtype : this.#dtype;
+    const target = { dtype: cast, device: device ?? this.#device };
+    if (this.#device.name === "meta" && target.device !== this.#device) {
+      // There is nothing to move from there: the first use makes the values.
+      this.#value?.dispose();
+      this.#value = undefined;
+    }
+    const value = this.#value;
+    if (value !== undefined) this.value = intercept(null, () => scope(() => value.to(target)));
     this.#dtype = target.dtype;
     this.#device = target.device;
   }
@@ -117,6 +147,7 @@ export class Parameter {
 
 /** Values of a module that are saved and moved with it but not trained, such as running statistics. */
 export class Buffer extends Parameter {
+  /** @param options - As for a parameter; a buffer is never trained. */
   constructor(options: Omit<ParameterOptions, "trainable">) {
     super({ ...options, trainable: false });
   }

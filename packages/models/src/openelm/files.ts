@@ -1,38 +1,28 @@
 //! A model as a folder: `config.json` and `model.safetensors`, in the form of the Hugging Face port.
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, FormatError } from "@openelm/native";
-import type { DeviceLike, DType } from "@openelm/tensor";
 import { HF_NAMES } from "./checkpoint-names.js";
 import type { OpenELMConfig } from "./config.js";
 import { fromHFConfig, toHFConfig } from "./hf-config.js";
-import { OpenELM } from "./model.js";
-
-/** Options of {@link loadOpenELM}. */
-export interface LoadModelOptions {
-  /** Casts the weights. */
-  readonly dtype?: DType;
-  readonly device?: DeviceLike;
-}
+import type { OpenELM } from "./model.js";
 
 /**
- * Loads a model from a folder with `config.json` and `model.safetensors`. Weights are not initialized first.
+ * The configuration in a model's folder.
  *
- * @throws FileError if a file is missing, FormatError if one does not hold what it should.
+ * @throws FileError if there is no `config.json`, FormatError if it is not that of an OpenELM.
  */
-export async function loadOpenELM(folder: string, options: LoadModelOptions = {}): Promise<OpenELM> {
-  const model = new OpenELM(await readConfig(folder));
-  return model.load(join(folder, "model.safetensors"), { ...options, names: HF_NAMES });
-}
-
-/** The configuration in a model's folder. */
 export async function readConfig(folder: string): Promise<OpenELMConfig> {
   const path = join(folder, "config.json");
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    throw new FileError(`${path} cannot be read; a model's folder has config.json and model.safetensors`, { path, cause });
+    throw new FileError(`${path} cannot be read; a model's folder has config.json and model.safetensors`, {
+      path,
+      cause,
+    });
   }
   let json: unknown;
   try {
@@ -40,17 +30,30 @@ export async function readConfig(folder: string): Promise<OpenELMConfig> {
   } catch (cause) {
     throw new FormatError(`${path} is not JSON: ${(cause as Error).message}`, { path, cause });
   }
-  if (typeof json !== "object" || json === null) throw new FormatError(`${path} must hold an object`, { path });
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new FormatError(`${path} must hold an object`, { path });
+  }
   return fromHFConfig(json as Record<string, unknown>, path);
 }
 
-/** Writes a model to a folder that other programs read as well. */
+/**
+ * Writes a model to a folder that other programs read as well.
+ *
+ * Each of the two files is the old one or the new one at any moment, never half of one.
+ *
+ * @throws FileError if a file cannot be written.
+ */
 export async function saveOpenELM(model: OpenELM, folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const { dtype } = model.norm.weight;
-  const config = toHFConfig(model.config, dtype as "f32");
+  const config = toHFConfig(model.config, model.norm.weight.dtype);
   const path = join(folder, "config.json");
-  await writeFile(`${path}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
-  await rename(`${path}.tmp`, path);
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(temporary, `${JSON.stringify(config, null, 2)}\n`, { flush: true });
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new FileError(`cannot write ${path}: ${(cause as Error).message}`, { path, cause });
+  }
   await model.save(join(folder, "model.safetensors"), { names: HF_NAMES, metadata: { format: "pt" } });
 }

@@ -1,5 +1,6 @@
 // Shape suffixes: B batch, T time, D model width, V vocabulary.
-import { type IndexOperand, type Operand, scope, type Tensor } from "@openelm/tensor";
+
+import { join } from "node:path";
 import {
   Attention,
   type AttentionContext,
@@ -9,13 +10,25 @@ import {
   init,
   KVCache,
   Linear,
-  linearCrossEntropyLoss,
   type LossParts,
+  linearCrossEntropyLoss,
   Module,
   RMSNorm,
 } from "@openelm/nn";
+import {
+  type DeviceLike,
+  type DType,
+  defaults,
+  maximum,
+  ne,
+  OpError,
+  type Operand,
+  scope,
+  type Tensor,
+} from "@openelm/tensor";
+import { HF_NAMES } from "./checkpoint-names.js";
 import { type OpenELMConfig, type OpenELMOptions, type OpenELMSize, openelmConfig } from "./config.js";
-import { loadOpenELM, type LoadModelOptions } from "./files.js";
+import { readConfig } from "./files.js";
 import type { LayerShape } from "./layerwise-scaling.js";
 
 /** A pre-norm transformer layer: attention and feed-forward, each added to the stream. */
@@ -31,35 +44,64 @@ export class OpenELMLayer extends Module {
     // What is added to the stream 2·layers times starts small, so that its variance does not grow with depth.
     const outInit = init.normal({ std: dim ** -0.5 * (2 * config.layers) ** -0.5 });
     this.attnNorm = new RMSNorm(dim, { eps });
-    this.attn = new Attention({ ...shape, dim, eps, headDim: config.headDim, qkNorm: config.qkNorm, ropeBase: config.ropeBase, outInit });
+    this.attn = new Attention({
+      ...shape,
+      dim,
+      eps,
+      headDim: config.headDim,
+      qkNorm: config.qkNorm,
+      ropeBase: config.ropeBase,
+      outInit,
+    });
     this.ffnNorm = new RMSNorm(dim, { eps });
-    this.ffn = new FeedForward(dim, shape.feedForwardDim, { activation: config.activation, glu: config.glu, outInit });
+    this.ffn = new FeedForward(dim, shape.feedForwardDim, {
+      activation: config.activation,
+      glu: config.glu,
+      outInit,
+    });
   }
 
+  /** What comes in and goes out is `[batch, time, modelDim]`. */
   forward(xBTD: Tensor, context: AttentionContext = {}): Tensor {
     const hBTD = xBTD.add(this.attn.forward(this.attnNorm.forward(xBTD), context));
     return hBTD.add(this.ffn.forward(this.ffnNorm.forward(hBTD)));
   }
 }
 
+/** Options of {@link OpenELM.load}. */
+export interface LoadModelOptions {
+  /** Casts the weights. Default: as they are in the file. */
+  readonly dtype?: DType | undefined;
+  /** Default: that of `withDefaults`, else the CPU. */
+  readonly device?: DeviceLike | undefined;
+  /** Maps the file instead of reading it, for inference: the file must not change meanwhile. Default `false`. */
+  readonly mmap?: boolean | undefined;
+}
+
 /** What one pass brings beside its tokens. */
 export interface OpenELMContext {
   /** Earlier positions; the new ones are added. */
   readonly cache?: KVCache | undefined;
-  /** Number of the document of each position, `[batch, time]` i32. */
+  /** Number of the document of each position, `[batch, time]` i32: positions see only their own. Not with a cache. */
   readonly documents?: Tensor | undefined;
+  /** Whether only the last position's logits are wanted, `[batch, 1, vocabulary]`. Default `false`. */
+  readonly last?: boolean | undefined;
 }
 
 /** Tokens and what should follow each of them. */
 export interface LossBatch {
   /** `[batch, time]` i32. */
   readonly inputs: Tensor;
-  /** `[batch, time]` i32; `ignoreIndex` where nothing is asked. */
+  /** `[batch, time]` i32; where nothing is asked the model's padding token, or −100 if it has none. */
   readonly targets: Tensor;
+  /** As in {@link OpenELMContext}. */
   readonly documents?: Tensor | undefined;
-  /** Targets that count; the losses are divided by it. Default: all. */
+  /** What the losses are divided by. Default: the number of targets that are not ignored. */
   readonly tokens?: Operand | undefined;
 }
+
+/** The target that asks for nothing, where the model has no padding token. */
+const IGNORED = -100;
 
 /**
  * OpenELM: a decoder-only language model whose layers grow in width from first to last.
@@ -81,44 +123,75 @@ export class OpenELM extends Module {
   readonly classifier: Linear | undefined;
   readonly #config: OpenELMConfig;
 
+  /** @throws ConfigError naming the option that cannot be, or the sizes that exist. */
   constructor(size: OpenELMSize | OpenELMOptions) {
     super();
     const config = openelmConfig(size);
     this.#config = config;
-    this.tokenEmbeddings = new Embedding(config.vocabSize, config.modelDim, { paddingIndex: config.paddingIndex });
+    this.tokenEmbeddings = new Embedding(config.vocabSize, config.modelDim, {
+      paddingIndex: config.paddingIndex,
+    });
     this.layers = config.layerShapes.map((shape) => new OpenELMLayer(config, shape));
     this.norm = new RMSNorm(config.modelDim, { eps: config.eps });
     this.classifier = config.tied ? undefined : new Linear(config.modelDim, config.vocabSize);
   }
 
   /**
-   * Loads a model from a folder with `config.json` and `model.safetensors`, as the Hugging Face port has them.
+   * Loads a model from a folder with `config.json` and `model.safetensors`, as the Hugging Face port has them. Weights
+   * are not initialized first.
    *
    * @throws FileError if a file is missing, FormatError if one does not hold what it should.
    */
-  static load(folder: string, options: LoadModelOptions = {}): Promise<OpenELM> {
-    return loadOpenELM(folder, options);
+  static async load(folder: string, options: LoadModelOptions = {}): Promise<OpenELM> {
+    const model = new OpenELM(await readConfig(folder));
+    const device = options.device ?? defaults().device;
+    return model.load(join(folder, "model.safetensors"), { ...options, device, names: HF_NAMES });
   }
 
+  /** What it was made of, with nothing left open. */
   get config(): OpenELMConfig {
     return this.#config;
   }
 
-  /** Logits for the token after each position. */
-  forward(idsBT: IndexOperand, context: OpenELMContext = {}): Tensor {
-    return this.logits(this.hidden(idsBT, context));
+  /**
+   * Logits for the token after each position.
+   *
+   * @throws OpError `SHAPE_MISMATCH` if ids are not `[batch, time]`, `INVALID_ARGUMENT` if they do not fit the cache.
+   */
+  forward(idsBT: Tensor, context: OpenELMContext = {}): Tensor {
+    const hBTD = this.hidden(idsBT, context);
+    return this.logits(context.last ? (hBTD.at(":", "-1:") as Tensor) : hBTD);
   }
 
-  /** What the last layer gives, normed. */
-  hidden(idsBT: IndexOperand, { cache, documents }: OpenELMContext = {}): Tensor {
+  /** What the last layer gives, normed, `[batch, time, modelDim]`. */
+  hidden(idsBT: Tensor, { cache, documents }: OpenELMContext = {}): Tensor {
+    const [batch, time] = idsBT.shape;
+    if (idsBT.rank !== 2 || batch === undefined || time === undefined) {
+      const got = `[${idsBT.shape.join(", ")}]`;
+      throw new OpError("SHAPE_MISMATCH", "OpenELM", `ids must be [batch, time], got ${got}`);
+    }
+    if (cache !== undefined) this.#checkCache(cache, batch);
+    const caches = cache?.layersFor(time);
     let xBTD = this.tokenEmbeddings.forward(idsBT);
-    const caches = cache?.layersFor(xBTD.shape[1]!);
     for (const [i, layer] of this.layers.entries()) {
       // What is in between is freed layer by layer; a tape keeps what its gradient needs.
-      xBTD = scope(() => layer.forward(xBTD, { cache: caches?.[i], documents }));
+      const input = xBTD;
+      xBTD = scope(() => layer.forward(input, { cache: caches?.[i], documents }));
+      input.dispose();
     }
-    cache?.advance(xBTD.shape[1]!);
+    cache?.advance(time);
     return this.norm.forward(xBTD);
+  }
+
+  #checkCache({ layerCount, batch: rows }: KVCache, batch: number): void {
+    const fits = layerCount === this.layers.length && rows === batch;
+    if (fits) return;
+    throw new OpError(
+      "INVALID_ARGUMENT",
+      "OpenELM",
+      `the cache is for ${layerCount} layers and a batch of ${rows}, but the model has ${this.layers.length} layers ` +
+        `and the batch is ${batch}; make one with model.newCache({ batch: ${batch} })`,
+    );
   }
 
   /** Scores of every token of the vocabulary. */
@@ -131,16 +204,31 @@ export class OpenELM extends Module {
     const hidden = this.hidden(inputs, { documents });
     const weight = (this.classifier ?? this.tokenEmbeddings).weight.value;
     const flat = hidden.reshape([-1, this.config.modelDim]);
-    const { paddingIndex } = this.config;
-    const ignore = paddingIndex === undefined ? {} : { ignoreIndex: paddingIndex };
-    return linearCrossEntropyLoss(flat, weight, targets.reshape([-1]), tokens ?? targets.size, { ...ignore, ...options });
+    const ignoreIndex = options.ignoreIndex ?? this.config.paddingIndex ?? IGNORED;
+    const count = tokens ?? maximum(ne(targets, ignoreIndex).to("f32").sum(), 1);
+    return linearCrossEntropyLoss(flat, weight, targets.reshape([-1]), count, { ...options, ignoreIndex });
   }
 
-  /** An empty cache for `capacity` positions of this model. */
-  newCache({ batch = 1, capacity = this.config.maxContextLength }: { readonly batch?: number; readonly capacity?: number } = {}): KVCache {
+  /**
+   * An empty cache of this model.
+   *
+   * @param options - Sequences side by side (1), and most positions (the model's context).
+   */
+  newCache({
+    batch = 1,
+    capacity = this.config.maxContextLength,
+  }: {
+    readonly batch?: number;
+    readonly capacity?: number;
+  } = {}): KVCache {
     const { headDim, layerShapes } = this.config;
     const { dtype, device } = this.norm.weight;
-    return new KVCache({ layers: layerShapes.map(({ kvHeads }) => ({ kvHeads, headDim })), batch, capacity, dtype, device });
+    return new KVCache({
+      layers: layerShapes.map(({ kvHeads }) => ({ kvHeads, headDim })),
+      batch,
+      capacity,
+      dtype,
+      device,
+    });
   }
 }
-

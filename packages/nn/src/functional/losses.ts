@@ -1,4 +1,16 @@
-import { abs, crossEntropy, div, type IndexOperand, linearCrossEntropy, mean, type Operand, square, sub, type Tensor } from "@openelm/tensor";
+import {
+  abs,
+  crossEntropy,
+  div,
+  type IndexOperand,
+  linearCrossEntropy,
+  mean,
+  OpError,
+  type Operand,
+  square,
+  sub,
+  Tensor,
+} from "@openelm/tensor";
 
 /** Options of the cross-entropy losses. */
 export interface CrossEntropyLossOptions {
@@ -6,7 +18,10 @@ export interface CrossEntropyLossOptions {
   readonly ignoreIndex?: number;
   /** Weight of the squared log-partition function, which keeps logits from drifting. Default 0. */
   readonly zLoss?: number;
-  /** Whether ignored positions add their constant to the reported z-loss, as CoreNet's do. */
+  /**
+   * `"corenet"` adds the constant of ignored positions to the reported z-loss, as that framework does; gradients are
+   * the same. Default `"valid"`.
+   */
   readonly zLossMode?: "valid" | "corenet";
   /** Share of the probability that is spread over all classes. Default 0. */
   readonly labelSmoothing?: number;
@@ -33,16 +48,32 @@ const divided = ({ loss, ce, z }: LossParts, count: Operand): LossParts => ({
  *
  * `−log softmax(logits)[target]`, plus `zLoss · logsumexp(logits)²`, summed over all targets that are not ignored.
  *
- * Shapes: `logits` `[..., classes]`, `targets` `[...]`.
+ * Shapes: `logits` `[..., classes]`, `targets` `[...]`; the parts have no axes. Dtypes: floats; targets are whole numbers.
+ *
+ * @example
+ * ```ts
+ * const { loss } = crossEntropyLoss(zeros([2, 4]), [1, 3], 2);
+ * await loss.item(); // log 4
+ * ```
  */
-export function crossEntropyLoss(logits: Tensor, targets: IndexOperand, count: Operand = 1, options: CrossEntropyLossOptions = {}): LossParts {
+export function crossEntropyLoss(
+  logits: Tensor,
+  targets: IndexOperand,
+  count: Operand = 1,
+  options: CrossEntropyLossOptions = {},
+): LossParts {
   return divided(crossEntropy(logits, targets, options), count);
 }
 
 /**
  * The same for `logits = hidden · weightᵀ`, without ever holding all logits.
  *
- * Shapes: `hidden` `[n, dim]`, `weight` `[classes, dim]`, `targets` `[n]`.
+ * Shapes: `hidden` `[n, dim]`, `weight` `[classes, dim]`, `targets` `[n]`; the parts have no axes. Dtypes: floats.
+ *
+ * @example
+ * ```ts
+ * linearCrossEntropyLoss(hidden, embedding.weight.value, targets, targets.size, { zLoss: 1e-4 });
+ * ```
  */
 export function linearCrossEntropyLoss(
   hidden: Tensor,
@@ -54,8 +85,40 @@ export function linearCrossEntropyLoss(
   return divided(linearCrossEntropy(hidden, weight, targets, options), count);
 }
 
-/** Mean squared error: `mean((prediction − target)²)`. */
-export const mseLoss = (prediction: Tensor, target: Operand): Tensor => mean(square(sub(prediction, target)));
+/**
+ * Mean squared error: `mean((prediction − target)²)`.
+ *
+ * Shapes: `target` is a number or has the shape of `prediction`; the result has no axes. Dtypes: floats.
+ *
+ * @throws OpError `SHAPE_MISMATCH` if the shapes differ: broadcasting would compare every pair.
+ * @example
+ * ```ts
+ * await mseLoss(tensor([1, 2]), tensor([1, 4])).item(); // 2
+ * ```
+ */
+export function mseLoss(prediction: Tensor, target: Operand): Tensor {
+  checkSameShape("mseLoss", prediction, target);
+  return mean(square(sub(prediction, target)));
+}
 
-/** Mean absolute error: `mean(|prediction − target|)`. */
-export const l1Loss = (prediction: Tensor, target: Operand): Tensor => mean(abs(sub(prediction, target)));
+/**
+ * Mean absolute error: `mean(|prediction − target|)`.
+ *
+ * Shapes: `target` is a number or has the shape of `prediction`; the result has no axes. Dtypes: floats.
+ *
+ * @throws OpError `SHAPE_MISMATCH` if the shapes differ.
+ * @example
+ * ```ts
+ * await l1Loss(tensor([1, 2]), tensor([1, 4])).item(); // 1
+ * ```
+ */
+export function l1Loss(prediction: Tensor, target: Operand): Tensor {
+  checkSameShape("l1Loss", prediction, target);
+  return mean(abs(sub(prediction, target)));
+}
+
+function checkSameShape(name: string, prediction: Tensor, target: Operand): void {
+  if (!(target instanceof Tensor) || target.shape.join() === prediction.shape.join()) return;
+  const shapes = `[${prediction.shape.join(", ")}] and [${target.shape.join(", ")}]`;
+  throw new OpError("SHAPE_MISMATCH", name, `prediction and target must have the same shape, got ${shapes}`);
+}

@@ -1,16 +1,19 @@
-import { attention, qkNormRope, type Tensor } from "@openelm/tensor";
+import { attention, OpError, qkNormRope, type Tensor, UsageError } from "@openelm/tensor";
 import type { Init } from "../init.js";
 import type { LayerCache } from "../kv-cache.js";
 import { Module } from "../module.js";
 import { Linear } from "./linear.js";
 import { RMSNorm } from "./rms-norm.js";
 
+/** Options of {@link Attention}. */
 export interface AttentionOptions {
   /** Size of the last axis of input and output. */
   readonly dim: number;
+  /** Heads of queries. */
   readonly queryHeads: number;
   /** Heads of keys and values; each serves `queryHeads / kvHeads` query heads. Default: as many as there are of queries. */
   readonly kvHeads?: number;
+  /** Elements of a head; even, since rotary positions turn pairs. */
   readonly headDim: number;
   /** Whether queries and keys are normed per head. Default `false`. */
   readonly qkNorm?: boolean;
@@ -18,7 +21,7 @@ export interface AttentionOptions {
   readonly ropeBase?: number;
   /** Added inside the norms' roots. Default `1e-6`. */
   readonly eps?: number;
-  /** Initial weight of the output projection. */
+  /** Initial weight of the output projection. Default: normal with variance `1 / inputs`. */
   readonly outInit?: Init;
 }
 
@@ -26,7 +29,7 @@ export interface AttentionOptions {
 export interface AttentionContext {
   /** Earlier positions; the new ones are added. */
   readonly cache?: LayerCache | undefined;
-  /** Number of the document of each position, `[batch, time]` i32: positions see only their own document. */
+  /** Number of the document of each position, `[batch, time]` i32: positions see only their own document. Not with a cache. */
   readonly documents?: Tensor | undefined;
 }
 
@@ -35,8 +38,13 @@ export interface AttentionContext {
  *
  * `y = concat(softmax(q kᵀ / √headDim) v) · Woᵀ`, with `[q, k, v] = x · Wqkvᵀ`, q and k normed (optionally) and rotated.
  *
- * Shapes: input and output `[batch, time, dim]`.
+ * Shapes: input and output `[batch, time, dim]`. Positions count from 0, or go on after those of the cache.
  *
+ * @example
+ * ```ts
+ * const attn = new Attention({ dim: 64, queryHeads: 4, kvHeads: 2, headDim: 16, qkNorm: true });
+ * attn.forward(zeros([2, 10, 64])).shape; // [2, 10, 64]
+ * ```
  * @see Ainslie et al., 2023, "GQA", arXiv:2305.13245; Su et al., 2021, "RoFormer", arXiv:2104.09864
  */
 export class Attention extends Module {
@@ -61,6 +69,11 @@ export class Attention extends Module {
     outInit,
   }: AttentionOptions) {
     super();
+    if (queryHeads % kvHeads !== 0) {
+      throw new UsageError(
+        `Attention: queryHeads must be a multiple of kvHeads, got ${queryHeads} and ${kvHeads}`,
+      );
+    }
     this.qkvProj = new Linear(dim, (queryHeads + 2 * kvHeads) * headDim);
     this.qNorm = qkNorm ? new RMSNorm(headDim, { eps }) : undefined;
     this.kNorm = qkNorm ? new RMSNorm(headDim, { eps }) : undefined;
@@ -72,7 +85,21 @@ export class Attention extends Module {
     this.eps = eps;
   }
 
+  /**
+   * @throws OpError `SHAPE_MISMATCH` if `x` is not `[batch, time, dim]`, or the cache is for another batch.
+   * @throws UsageError if there are both documents and a cache.
+   */
   forward(x: Tensor, { cache, documents }: AttentionContext = {}): Tensor {
+    if (x.rank !== 3) {
+      throw new OpError(
+        "SHAPE_MISMATCH",
+        "Attention",
+        `x must be [batch, time, dim], got [${x.shape.join(", ")}]`,
+      );
+    }
+    if (cache !== undefined && documents !== undefined) {
+      throw new UsageError("Attention: documents are for whole sequences and cannot be used with a cache");
+    }
     const { q, k, v } = qkNormRope(this.qkvProj.forward(x), {
       qWeight: this.qNorm?.weight.value,
       kWeight: this.kNorm?.weight.value,
@@ -85,6 +112,8 @@ export class Attention extends Module {
     const all = cache?.write(k, v);
     const y = attention(q, all?.k ?? k, all?.v ?? v, { documents, kvLength: all?.length });
     const [batch, time] = x.shape;
-    return this.outProj.forward(y.permute([0, 2, 1, 3]).reshape([batch!, time!, this.queryHeads * this.headDim]));
+    return this.outProj.forward(
+      y.permute([0, 2, 1, 3]).reshape([batch!, time!, this.queryHeads * this.headDim]),
+    );
   }
 }

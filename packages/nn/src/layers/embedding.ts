@@ -1,10 +1,12 @@
-import { embedding, type IndexOperand, matmul, type Tensor, transpose } from "@openelm/tensor";
+import { embedding, type IndexOperand, type Tensor } from "@openelm/tensor";
+import { linear } from "../functional/linear.js";
 import { type Init, normal } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
 
+/** Options of {@link Embedding}. */
 export interface EmbeddingOptions {
-  /** A row whose look-up gets no gradient. */
+  /** Number of a row whose look-up gets no gradient. Default: none. */
   readonly paddingIndex?: number | undefined;
   /** Initial rows. Default: normal with variance `1 / dim`. */
   readonly init?: Init;
@@ -41,6 +43,6 @@ export class Embedding extends Module {
 
   /** Scores of every row for each vector: `x · Wᵀ`, the output layer of a model with tied weights. */
   attend(x: Tensor): Tensor {
-    return matmul(x, transpose(this.weight.value));
+    return linear(x, this.weight.value);
   }
 }

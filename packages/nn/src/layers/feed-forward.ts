@@ -1,4 +1,4 @@
-import { gelu, mul, relu, silu, split, swiglu, type Tensor } from "@openelm/tensor";
+import { gelu, mul, relu, silu, split, swiglu, type Tensor, UsageError } from "@openelm/tensor";
 import type { Init } from "../init.js";
 import { Module } from "../module.js";
 import { Linear } from "./linear.js";
@@ -12,13 +12,16 @@ export const ACTIVATIONS = {
   relu,
 } as const satisfies Record<string, (x: Tensor) => Tensor>;
 
+/** The name of an activation function. */
 export type Activation = keyof typeof ACTIVATIONS;
 
+/** Options of {@link FeedForward}. */
 export interface FeedForwardOptions {
+  /** Default `"swish"`, which is `"silu"`. */
   readonly activation?: Activation;
   /** Whether the activated half gates the other one. Default `true`. */
   readonly glu?: boolean;
-  /** Initial weight of the second projection. */
+  /** Initial weight of the second projection. Default: normal with variance `1 / inputs`. */
   readonly outInit?: Init;
 }
 
@@ -29,6 +32,10 @@ export interface FeedForwardOptions {
  *
  * Shapes: input and output `[..., dim]`.
  *
+ * @example
+ * ```ts
+ * new FeedForward(8, 32).forward(zeros([2, 3, 8])).shape; // [2, 3, 8]
+ * ```
  * @see Shazeer, 2020, "GLU Variants Improve Transformer", arXiv:2002.05202
  */
 export class FeedForward extends Module {
@@ -40,15 +47,25 @@ export class FeedForward extends Module {
   /**
    * @param dim - Size of the last axis of input and output.
    * @param hidden - Size in between, of one half where there is a gate.
+   * @throws UsageError if there is no such activation.
    */
-  constructor(dim: number, hidden: number, { activation = "swish", glu = true, outInit }: FeedForwardOptions = {}) {
+  constructor(
+    dim: number,
+    hidden: number,
+    { activation = "swish", glu = true, outInit }: FeedForwardOptions = {},
+  ) {
     super();
+    if (!Object.hasOwn(ACTIVATIONS, activation)) {
+      const known = Object.keys(ACTIVATIONS).join(", ");
+      throw new UsageError(`FeedForward: activation must be one of ${known}, got ${activation}`);
+    }
     this.proj1 = new Linear(dim, glu ? 2 * hidden : hidden);
     this.proj2 = new Linear(hidden, dim, outInit === undefined ? {} : { init: outInit });
     this.activation = activation;
     this.glu = glu;
   }
 
+  /** @throws OpError `SHAPE_MISMATCH` if the last axis of `x` is not `dim`. */
   forward(x: Tensor): Tensor {
     const h = this.proj1.forward(x);
     if (!this.glu) return this.proj2.forward(ACTIVATIONS[this.activation](h));

@@ -3,6 +3,7 @@ import { ones, zeros } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
 
+/** Options of {@link LayerNorm}. */
 export interface LayerNormOptions {
   /** Added to the variance before the root. Default `1e-5`. */
   readonly eps?: number;

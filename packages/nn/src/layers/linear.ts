@@ -1,8 +1,10 @@
-import { matmul, type Tensor, transpose } from "@openelm/tensor";
+import type { Tensor } from "@openelm/tensor";
+import { linear } from "../functional/linear.js";
 import { fanInNormal, type Init, zeros } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
 
+/** Options of {@link Linear}. */
 export interface LinearOptions {
   /** Whether a learned vector is added. Default `false`. */
   readonly bias?: boolean;
@@ -36,7 +38,6 @@ export class Linear extends Module {
 
   /** @throws OpError `SHAPE_MISMATCH` if the last axis of `x` is not `inputs`. */
   forward(x: Tensor): Tensor {
-    const y = matmul(x, transpose(this.weight.value));
-    return this.bias === undefined ? y : y.add(this.bias.value);
+    return linear(x, this.weight.value, this.bias?.value);
   }
 }

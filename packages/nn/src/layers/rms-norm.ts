@@ -3,6 +3,7 @@ import { ones } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
 
+/** Options of {@link RMSNorm}. */
 export interface RMSNormOptions {
   /** Added to the mean square before the root. Default `1e-6`. */
   readonly eps?: number;

@@ -1,0 +1,83 @@
+import {
+  DisposedError,
+  liveTensors,
+  OpError,
+  ones,
+  type Tensor,
+  tensor,
+  UsageError,
+  withDefaults,
+  zeros,
+} from "@openelm/tensor";
+import "@openelm/testing/vitest";
+import { describe, expect, test } from "vitest";
+import { Attention, KVCache } from "../src/index.js";
+
+const options = { layers: [{ kvHeads: 2, headDim: 4 }], capacity: 6 };
+
+describe("KVCache", () => {
+  test("of a layer gives in pieces what one pass gives", () => {
+    const attn = new Attention({ dim: 8, queryHeads: 4, kvHeads: 2, headDim: 4, qkNorm: true });
+    const x = ones([2, 6, 8]).mul(tensor([1, 2, 3, 4, 5, 6]).reshape([1, 6, 1]));
+    const whole = attn.forward(x);
+    using cache = new KVCache({ ...options, batch: 2 });
+    let at = 0;
+    for (const time of [3, 1, 2]) {
+      const [layer] = cache.layersFor(time);
+      const part = attn.forward(x.at(":", `${at}:${at + time}`) as Tensor, { cache: layer });
+      cache.advance(time);
+      expect(part).toBeAllClose(whole.at(":", `${at}:${at + time}`) as Tensor, { atol: 1e-5 });
+      at += time;
+    }
+    expect(cache.length).toBe(6);
+  });
+
+  test("takes positions back", () => {
+    using cache = new KVCache(options);
+    cache.advance(5);
+    cache.crop(2);
+    expect(cache.length).toBe(2);
+    expect(() => cache.crop(3)).toThrow(/length of 0 to 2, got 3/);
+    expect(() => cache.crop(-1)).toThrow(OpError);
+  });
+
+  test("refuses more than its capacity", () => {
+    using cache = new KVCache(options);
+    cache.advance(4);
+    expect(() => cache.layersFor(3)).toThrow(/3 positions after 4 do not fit a capacity of 6/);
+    expect(() => cache.advance(3)).toThrow(/0 to 2 positions, got 3/);
+    expect(cache.length).toBe(4);
+  });
+
+  test("refuses sizes that are none", () => {
+    for (const wrong of [
+      { capacity: 0 },
+      { batch: 1.5 },
+      { layers: [] },
+      { layers: [{ kvHeads: 0, headDim: 4 }] },
+    ]) {
+      expect(() => new KVCache({ ...options, ...wrong })).toThrow(UsageError);
+    }
+  });
+
+  test("refuses rows of another batch and documents", () => {
+    const attn = new Attention({ dim: 8, queryHeads: 2, headDim: 4 });
+    using cache = new KVCache(options);
+    const [layer] = cache.layersFor(3);
+    expect(() => attn.forward(zeros([2, 3, 8]), { cache: layer })).toThrow(OpError);
+    const documents = zeros([1, 3], { dtype: "i32" });
+    expect(() => attn.forward(zeros([1, 3, 8]), { cache: layer, documents })).toThrow(UsageError);
+  });
+
+  test("follows the defaults, and frees all it had", () => {
+    const before = liveTensors();
+    const cache = withDefaults({ dtype: "bf16" }, () => new KVCache(options));
+    expect(cache.layer(0).k.dtype).toBe("bf16");
+    expect(cache.layer(0).v.shape).toEqual([1, 2, 6, 4]);
+    expect(() => cache.layer(1)).toThrow(/no layer 1/);
+    cache.dispose();
+    expect(liveTensors()).toBe(before);
+    const attn = new Attention({ dim: 8, queryHeads: 2, headDim: 4 });
+    expect(() => attn.forward(zeros([1, 3, 8]), { cache: cache.layersFor(3)[0] })).toThrow(DisposedError);
+  });
+});
