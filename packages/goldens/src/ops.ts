@@ -52,12 +52,10 @@ const OPS: Readonly<Record<string, OpFunction>> = {
   }),
   linear: ({ x, w }) => ({ y: t.matmul(x!, t.transpose(w!)) }),
   embedding: ({ w }, c) => {
-    const ids = (c.ids as number[][]).flat();
-    const [rows, columns] = c.outputs.y as readonly number[];
+    // Ids of any number of axes, in lists within lists.
+    const ids = Int32Array.from((c.ids as unknown[]).flat(Number.POSITIVE_INFINITY) as number[]);
     const paddingIndex = (c.padding_idx as number | null) ?? undefined;
-    return {
-      y: t.embedding(w!, tensor(Int32Array.from(ids), { shape: [rows!, columns!] }), { paddingIndex }),
-    };
+    return { y: t.embedding(w!, tensor(ids, { shape: c.outputs.y!.slice(0, -1) }), { paddingIndex }) };
   },
 };
 
