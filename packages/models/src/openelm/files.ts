@@ -46,14 +46,19 @@ export async function readConfig(folder: string): Promise<OpenELMConfig> {
 export async function saveOpenELM(model: OpenELM, folder: string): Promise<void> {
   const config = toHFConfig(model.config, model.norm.weight.dtype);
   const path = join(folder, "config.json");
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
   try {
     await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw new FileError(`cannot make ${folder}: ${(cause as Error).message}`, { path: folder, cause });
+  }
+  await model.save(join(folder, "model.safetensors"), { names: HF_NAMES, metadata: { format: "pt" } });
+  // The configuration comes last: a new folder that has one is a whole model.
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
+  try {
     await writeFile(temporary, `${JSON.stringify(config, null, 2)}\n`, { flush: true });
     await rename(temporary, path);
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw new FileError(`cannot write ${path}: ${(cause as Error).message}`, { path, cause });
   }
-  await model.save(join(folder, "model.safetensors"), { names: HF_NAMES, metadata: { format: "pt" } });
 }
