@@ -35,7 +35,7 @@ export interface SampleContext {
  * @throws ConfigError if an option is out of its range.
  * @example
  * ```ts
- * sample(tensor([[0, 9, 1]]), { temperature: 0 }); // [1]
+ * await sample(tensor([[0, 9, 1]]), { temperature: 0 }).array(); // [1]
  * ```
  * @see Holtzman et al., 2020, arXiv:1904.09751, top-p; Nguyen et al., 2024, arXiv:2407.01082, min-p; Keskar et al., 2019,
  * arXiv:1909.05858, repetition penalty

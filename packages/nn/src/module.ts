@@ -150,7 +150,14 @@ export abstract class Module implements TreeNode {
   *[TREE](): Iterable<TreeEntry> {
     this._nameParameters();
     for (const [path, parameter] of this.namedParameters()) {
-      yield { path, tensor: parameter.value, trainable: parameter.trainable };
+      yield {
+        path,
+        get tensor() {
+          return parameter.value;
+        },
+        trainable: parameter.trainable,
+        pending: !parameter.isInitialized,
+      };
     }
   }
 

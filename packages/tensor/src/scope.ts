@@ -1,7 +1,7 @@
 import { UsageError } from "@openelm/native";
 import { core } from "./core.js";
 import type { Tensor } from "./tensor.js";
-import { visitTensors } from "./tree.js";
+import { visitExisting } from "./tree.js";
 
 let current: Scope | null = null;
 
@@ -66,7 +66,7 @@ export class Scope {
 
   /** Hands the tensors inside `value` over to the surrounding scope. @internal */
   _release<T>(value: T): T {
-    visitTensors(value, (tensor) => {
+    visitExisting(value, (tensor) => {
       if (tensor._scope === this) moveTo(tensor, this.#parent);
     });
     return value;

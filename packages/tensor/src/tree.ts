@@ -7,6 +7,8 @@ export interface TreeEntry {
   readonly tensor: Tensor;
   /** Whether gradients are wanted for it. */
   readonly trainable: boolean;
+  /** Has no values yet: reading `tensor` makes them. */
+  readonly pending?: boolean;
 }
 
 /**
@@ -28,23 +30,44 @@ const isPlain = (value: object): boolean => {
 };
 
 /** Calls `visit` for every tensor inside `value`, with its path. */
-export function visitTensors(value: unknown, visit: (tensor: Tensor, path: string) => void, path = ""): void {
+export function visitTensors(value: unknown, visit: (tensor: Tensor, path: string) => void): void {
+  visitEntries(value, (entry) => visit(entry.tensor, entry.path));
+}
+
+/** The same for those that exist already: nothing is made by looking. @internal */
+export function visitExisting(value: unknown, visit: (tensor: Tensor) => void): void {
+  visitEntries(value, (entry) => {
+    if (entry.pending !== true) visit(entry.tensor);
+  });
+}
+
+function visitEntries(value: unknown, visit: (entry: Omit<TreeEntry, "trainable">) => void, path = ""): void {
   if (typeof value !== "object" || value === null) return;
   if (value instanceof Tensor) {
-    visit(value, path);
+    visit({ path, tensor: value });
     return;
   }
   const below = (key: string | number): string => (path === "" ? String(key) : `${path}.${key}`);
   if (isTreeNode(value)) {
-    for (const entry of value[TREE]()) visit(entry.tensor, below(entry.path));
+    for (const entry of value[TREE]()) {
+      const inner = below(entry.path);
+      // Not spread: that would read `tensor`.
+      visit({
+        path: inner,
+        pending: entry.pending ?? false,
+        get tensor() {
+          return entry.tensor;
+        },
+      });
+    }
   } else if (Array.isArray(value)) {
     value.forEach((item, index) => {
-      visitTensors(item, visit, below(index));
+      visitEntries(item, visit, below(index));
     });
   } else if (value instanceof Map) {
-    for (const [key, item] of value) visitTensors(item, visit, below(String(key)));
+    for (const [key, item] of value) visitEntries(item, visit, below(String(key)));
   } else if (isPlain(value)) {
-    for (const [key, item] of Object.entries(value)) visitTensors(item, visit, below(key));
+    for (const [key, item] of Object.entries(value)) visitEntries(item, visit, below(key));
   }
 }
 

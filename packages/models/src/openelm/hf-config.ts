@@ -100,7 +100,8 @@ const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDiv
  * @throws FormatError naming the file and the key.
  * @example
  * ```ts
- * fromHFConfig(JSON.parse(text), "model/config.json").layerShapes[0]; // { queryHeads: 12, kvHeads: 3, feedForwardDim: 768 }
+ * const json = toHFConfig(openelmConfig("OpenELM-270M"));
+ * fromHFConfig(json).layerShapes[0]; // { queryHeads: 12, kvHeads: 3, feedForwardDim: 768 }
  * ```
  */
 export function fromHFConfig(json: HFConfig, path = "config.json"): OpenELMConfig {

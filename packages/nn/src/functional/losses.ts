@@ -72,7 +72,8 @@ export function crossEntropyLoss(
  *
  * @example
  * ```ts
- * linearCrossEntropyLoss(hidden, embedding.weight.value, targets, targets.size, { zLoss: 1e-4 });
+ * const { loss } = linearCrossEntropyLoss(ones([2, 3]), zeros([5, 3]), [1, 4], 2, { zLoss: 1e-4 });
+ * loss.shape; // []
  * ```
  */
 export function linearCrossEntropyLoss(
