@@ -23,7 +23,7 @@ export async function* bench(): AsyncGenerator<Measurement> {
     }),
     timesItself: true,
     torch: { case: "decode", model: peerModel(model), context: CONTEXT },
-    limit: weightsOnce(model),
+    limit: [weightsOnce(model)],
     rounds: 5,
     seconds: 1,
   });

@@ -1,4 +1,4 @@
-import { copy, type Tensor, uniform } from "@openelm/tensor";
+import { accumulate, sum, type Tensor, tensor, zeros } from "@openelm/tensor";
 import type { Measurement } from "./measure.js";
 import type { PeerCase, PythonPeer } from "./python.js";
 import { numpy, torch } from "./python.js";
@@ -16,13 +16,14 @@ export interface Comparison extends TurnsOptions {
   /** The same in PyTorch and NumPy; leave out what they do not have. */
   readonly torch?: PeerCase;
   readonly numpy?: PeerCase;
-  /** What bounds it: a contender and the work of one of its calls. */
-  readonly limit?: Bound;
+  /** What bounds it; the fastest counts. */
+  readonly limit?: readonly Bound[];
 }
 
-/** Something that runs in the same rounds and that nothing of this kind passes. */
+/** Something that runs in the same rounds and shows what the machine can do. */
 export interface Bound {
   readonly contender: Contender;
+  /** Work of one call. */
   readonly work: number;
 }
 
@@ -30,7 +31,7 @@ const SCALE = { "GFLOP/s": 1e9, "GB/s": 1e9, "tokens/s": 1, "steps/s": 1 } as co
 
 /** Lets ours, the peers and the limit take turns. */
 export async function compare(comparison: Comparison): Promise<Measurement> {
-  const { name, unit, work, limit } = comparison;
+  const { name, unit, work, limit = [] } = comparison;
   const mine = comparison.timesItself
     ? (comparison.ours as Contender)
     : ours(comparison.ours as () => unknown);
@@ -48,7 +49,7 @@ export async function compare(comparison: Comparison): Promise<Measurement> {
   };
   await enter("torch", torch, comparison.torch);
   await enter("numpy", numpy, comparison.numpy);
-  if (limit) contenders.limit = limit.contender;
+  for (const [i, bound] of limit.entries()) contenders[`limit ${i}`] = bound.contender;
 
   const seconds = await takeTurns(contenders, comparison);
   const rate = (who: string, amount: number): number => amount / SCALE[unit] / seconds[who]!;
@@ -59,12 +60,21 @@ export async function compare(comparison: Comparison): Promise<Measurement> {
     faster: "larger",
     ours: rate("ours", work),
     peers,
-    ...(limit && { limit: rate("limit", limit.work) }),
+    ...(limit.length > 0 && { limit: Math.max(...limit.map((bound, i) => rate(`limit ${i}`, bound.work))) }),
   };
 }
 
-/** What memory gives: a copy that reads and writes `bytes` in all, as much as the op it bounds. */
-export function copyOf(bytes: number): Bound {
-  const from: Tensor = uniform([Math.max(1, Math.round(bytes / 8))]);
-  return { contender: ours(() => copy(from)), work: bytes };
+/**
+ * What memory gives, moving as many `bytes` as the op it bounds: the better of an update in place and a sum. Neither
+ * takes new memory, whose first use costs more than moving it.
+ */
+export function memoryOf(bytes: number): Bound[] {
+  const floats = Math.max(1, Math.round(bytes / 4));
+  const [into, from] = [0, 1].map(() => zeros([Math.ceil(floats / 3)])) as [Tensor, Tensor];
+  const read = zeros([floats]);
+  const weight = tensor(1);
+  return [
+    { contender: ours(() => accumulate(weight, [into], [from])), work: bytes },
+    { contender: ours(() => sum(read)), work: bytes },
+  ];
 }

@@ -13,7 +13,7 @@ export interface Passes {
   readonly f: (...inputs: Tensor[]) => Tensor;
   readonly inputs: readonly Tensor[];
   readonly torch: PeerCase;
-  /** A new bound for the work of a pass. */
+  /** New bounds for the work of a pass. */
   readonly limit: (work: number) => Comparison["limit"];
 }
 

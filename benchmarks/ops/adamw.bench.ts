@@ -1,5 +1,5 @@
 import { adamw, type Tensor, tensor, uniform, zeros } from "@openelm/tensor";
-import { compare, copyOf } from "../lib/compare.js";
+import { compare, memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 
 const SIZE = 16_000_000;
@@ -22,6 +22,6 @@ export async function* bench(): AsyncGenerator<Measurement> {
     work: BYTES,
     ours: () => adamw(lr, step, scale, skip, [param], [grad], [m], [v]),
     torch: { case: "adamw", size: SIZE },
-    limit: copyOf(BYTES),
+    limit: memoryOf(BYTES),
   });
 }

@@ -1,5 +1,5 @@
 import { crossEntropy, randint, uniform } from "@openelm/tensor";
-import { copyOf } from "../lib/compare.js";
+import { memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 import { bothPasses } from "../lib/passes.js";
 
@@ -16,6 +16,6 @@ export async function* bench(): AsyncGenerator<Measurement> {
     f: (logits) => crossEntropy(logits!, targets).loss,
     inputs: [uniform([ROWS, CLASSES])],
     torch: { case: "cross_entropy", rows: ROWS, classes: CLASSES },
-    limit: copyOf,
+    limit: memoryOf,
   });
 }

@@ -1,6 +1,6 @@
 // Ops that only move memory: one or two operands of 64 MB.
 import { add, exp, sum, uniform } from "@openelm/tensor";
-import { compare, copyOf } from "../lib/compare.js";
+import { compare, memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 
 const SIZE = 16_777_216;
@@ -20,7 +20,7 @@ export async function* bench(): AsyncGenerator<Measurement> {
       work,
       ours,
       torch: { case: "elementwise", name, size: SIZE },
-      limit: copyOf(work),
+      limit: memoryOf(work),
     });
   }
 }

@@ -1,5 +1,5 @@
 import { embedding, randint, uniform } from "@openelm/tensor";
-import { copyOf } from "../lib/compare.js";
+import { memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 import { bothPasses } from "../lib/passes.js";
 
@@ -16,6 +16,6 @@ export async function* bench(): AsyncGenerator<Measurement> {
     f: (weight) => embedding(weight!, ids),
     inputs: [uniform([CLASSES, DIM])],
     torch: { case: "embedding", rows: ROWS, classes: CLASSES, dim: DIM },
-    limit: copyOf,
+    limit: memoryOf,
   });
 }

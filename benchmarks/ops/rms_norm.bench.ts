@@ -1,5 +1,5 @@
 import { rmsNorm, uniform } from "@openelm/tensor";
-import { copyOf } from "../lib/compare.js";
+import { memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 import { bothPasses } from "../lib/passes.js";
 
@@ -15,5 +15,5 @@ export const bench = (): AsyncGenerator<Measurement> =>
     f: (x, weight) => rmsNorm(x!, weight!),
     inputs: [uniform([ROWS, DIM]), uniform([DIM])],
     torch: { case: "rms_norm", rows: ROWS, dim: DIM },
-    limit: copyOf,
+    limit: memoryOf,
   });

@@ -1,5 +1,5 @@
 import { softmax, uniform } from "@openelm/tensor";
-import { copyOf } from "../lib/compare.js";
+import { memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 import { bothPasses } from "../lib/passes.js";
 
@@ -15,5 +15,5 @@ export const bench = (): AsyncGenerator<Measurement> =>
     f: (x) => softmax(x!),
     inputs: [uniform([ROWS, DIM])],
     torch: { case: "softmax", rows: ROWS, dim: DIM },
-    limit: copyOf,
+    limit: memoryOf,
   });

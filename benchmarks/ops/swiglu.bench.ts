@@ -1,5 +1,5 @@
 import { swiglu, uniform } from "@openelm/tensor";
-import { copyOf } from "../lib/compare.js";
+import { memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 import { bothPasses } from "../lib/passes.js";
 
@@ -15,5 +15,5 @@ export const bench = (): AsyncGenerator<Measurement> =>
     f: (x) => swiglu(x!),
     inputs: [uniform([ROWS, 2 * DIM])],
     torch: { case: "swiglu", rows: ROWS, dim: DIM },
-    limit: copyOf,
+    limit: memoryOf,
   });

@@ -1,5 +1,5 @@
 import { contiguous, permute, uniform } from "@openelm/tensor";
-import { compare, copyOf } from "../lib/compare.js";
+import { compare, memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 
 const SIZE = 4096;
@@ -13,6 +13,6 @@ export async function* bench(): AsyncGenerator<Measurement> {
     work,
     ours: () => contiguous(permute(x, [1, 0])),
     torch: { case: "transpose", size: SIZE },
-    limit: copyOf(work),
+    limit: memoryOf(work),
   });
 }
