@@ -27,8 +27,8 @@ export interface NativeCore {
   readStart(id: number): number;
   readTake(token: number, into: ArrayBufferView): void;
   readSync(id: number, into: ArrayBufferView): void;
-  /** A read without bytes that ends when all before it has. */
-  fence(device: number): number;
+  /** A read without bytes that ends when all before it has; one that reports fails with the first error since the last. */
+  fence(device: number, reports: boolean): number;
   synchronizeSync(device: number): void;
   /** JSON list of names. */
   devices(): string;

@@ -44,7 +44,7 @@ export class Device {
 
   /** Resolves when all calls made so far have run; rejects once with the first error among them. */
   async synchronize(): Promise<void> {
-    if (this.id !== META_ID) await finishRead(core.fence(this.id), NOTHING);
+    if (this.id !== META_ID) await finishRead(core.fence(this.id, true), NOTHING);
   }
 
   /** The same, blocking. For scripts and benchmarks. */
@@ -52,9 +52,13 @@ export class Device {
     if (this.id !== META_ID) core.synchronizeSync(this.id);
   }
 
-  /** Resolves when at most `pending` calls wait, so that a loop need not block in a full queue. */
+  /**
+   * Resolves when at most `pending` calls wait, so that a loop need not block in a full queue.
+   *
+   * It never rejects: calls that failed reject the reads of what they should have made, whoever made them.
+   */
   async ready({ pending = 1024 }: { pending?: number } = {}): Promise<void> {
-    while (this.stats().pending > pending) await this.synchronize();
+    while (this.stats().pending > pending) await finishRead(core.fence(this.id, false), NOTHING);
   }
 
   memory(): MemoryStats {

@@ -82,8 +82,11 @@ pub enum Command {
         cell: Arc<Cell>,
         read: Arc<Read>,
     },
-    /// Ends a read without bytes, with the device's first error since the last fence.
-    Fence(Arc<Read>),
+    /// Ends a read without bytes; one that `reports` fails with the device's first error since the last such fence.
+    Fence {
+        read: Arc<Read>,
+        reports: bool,
+    },
 }
 
 // SAFETY: the pointers are addresses of device memory that only the stream follows, in order.
@@ -101,7 +104,10 @@ impl Command {
                 Some(error) => Err(Arc::clone(error)),
                 None => device.read_view(&from).map_err(Arc::new),
             }),
-            Command::Fence(read) => read.finish(device.take_failure().map_or(Ok(Vec::new()), Err)),
+            Command::Fence { read, reports } => {
+                let failure = if reports { device.take_failure() } else { None };
+                read.finish(failure.map_or(Ok(Vec::new()), Err));
+            }
         }
     }
 }

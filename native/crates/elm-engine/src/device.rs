@@ -120,10 +120,13 @@ impl Device {
         self.stream.wait_all();
     }
 
-    /// Ends when all that was enqueued before it has; fails with the first error since the last fence.
-    pub fn fence(&self, notify: Option<Box<dyn Fn() + Send + Sync>>) -> Arc<Read> {
+    /// Ends when all that was enqueued before it has.
+    ///
+    /// One that `reports` fails with the first error since the last such fence; the others only wait, and leave errors
+    /// to whoever reads what failed.
+    pub fn fence(&self, reports: bool, notify: Option<Box<dyn Fn() + Send + Sync>>) -> Arc<Read> {
         let read = Read::new(notify);
-        self.stream.enqueue(Command::Fence(Arc::clone(&read)));
+        self.stream.enqueue(Command::Fence { read: Arc::clone(&read), reports });
         read
     }
 

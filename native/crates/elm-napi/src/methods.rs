@@ -157,16 +157,16 @@ fn read_sync(js: Js, core: &mut Core, args: &[Value]) -> Result {
     copy_out(js, &read.wait().map_err(|error| (*error).clone())?, args[1])
 }
 
-/// `fence(device)`: a read without bytes that ends when all before it has; it fails with the device's first error
-/// since the last fence.
+/// `fence(device, reports)`: a read without bytes that ends when all before it has; one that reports fails with the
+/// device's first error since the last such fence.
 fn fence(js: Js, core: &mut Core, args: &[Value]) -> Result {
     let (token, notify) = core.reads.begin();
-    let read = device_of(js, args[0])?.fence(Some(notify));
+    let read = device_of(js, args[0])?.fence(js.get_bool(args[1])?, Some(notify));
     Ok(begin(js, core, token, read))
 }
 
 fn synchronize_sync(js: Js, _: &mut Core, args: &[Value]) -> Result {
-    let read = device_of(js, args[0])?.fence(None);
+    let read = device_of(js, args[0])?.fence(true, None);
     read.wait().map_err(|error| (*error).clone())?;
     Ok(js.undefined())
 }
