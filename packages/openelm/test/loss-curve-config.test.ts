@@ -19,7 +19,7 @@ test("the loss curve that is held to PyTorch's is that of the quickstart's confi
   // The defaults of what the quickstart leaves open stand in the reference in full.
   expect(reference.model).toMatchObject({
     ...pick(quickstart.model as Record<string, unknown>, Object.keys(reference.model)),
-    vocabSize: quickstart.tokenizer?.vocabSize,
+    vocabSize: (quickstart.tokenizer as { vocabSize: number }).vocabSize,
   });
   expect(reference.optim).toMatchObject(pick({ ...quickstart.optim }, Object.keys(reference.optim)));
   expect(reference.schedule.warmup).toBe((quickstart.schedule as { warmup: number }).warmup);
