@@ -18,6 +18,7 @@ mod math;
 mod nd;
 mod picked;
 mod pool;
+mod product;
 mod random;
 mod row;
 mod scratch;
@@ -27,7 +28,6 @@ mod small_product;
 mod softmax_loss;
 #[cfg(test)]
 mod testing;
-mod tile;
 mod view;
 
 pub mod ops;

@@ -104,7 +104,7 @@ fn main() {
                                 false,
                                 false,
                                 false,
-                                if threads2 { gemm::Parallelism::None } else { gemm::Parallelism::None },
+                                gemm::Parallelism::None,
                             ),
                         }
                     }

@@ -19,18 +19,36 @@ pub struct Part {
     pub depth: Range<usize>,
 }
 
+impl Part {
+    /// The panels, each with its first line and where it goes.
+    fn panels<W>(&self, steps: usize, to: *mut W) -> impl Iterator<Item = (Panel, usize, *mut W)> {
+        self.panels.clone().map(move |panel| {
+            let first = self.first + panel * self.width;
+            let lines = self.lines - first;
+            (Panel { lines, width: self.width, steps }, first, to.wrapping_add(panel * self.width * steps))
+        })
+    }
+}
+
+/// Steps after which packing goes on with the next panel where lines of a step lie behind each other, so that memory
+/// is read in runs of several panels.
+const RUN: usize = 4;
+
 /// Packs elements as their sums' type. `to` is where panel 0 goes.
 ///
 /// # Safety
 /// The lines are readable along the depth, and nobody else touches the panels.
 pub unsafe fn widened<T: Operand>(from: Matrix<T>, part: &Part, to: *mut T::Sum) {
+    let from = from.at_column(part.depth.start);
     let steps = part.depth.len();
-    for panel in part.panels.clone() {
-        let (packed, first) = (panel * part.width * steps, part.first + panel * part.width);
-        let from = from.at_row(first).at_column(part.depth.start);
-        let panel = Panel { lines: part.lines - first, width: part.width, steps };
-        // SAFETY: the panel's lines exist; the rest is the caller's promise.
-        unsafe { panel.pack_widened(from, to.add(packed)) };
+    let run = if from.rows == 1 { RUN } else { steps.max(1) };
+    for start in (0..steps).step_by(run) {
+        for (panel, first, to) in part.panels(steps, to) {
+            let panel = Panel { steps: run.min(steps - start), ..panel };
+            let to = to.wrapping_add(start * panel.width);
+            // SAFETY: the panel's lines exist; the rest is the caller's promise.
+            unsafe { panel.pack_widened(from.at_row(first).at_column(start), to) };
+        }
     }
 }
 
@@ -39,13 +57,18 @@ pub unsafe fn widened<T: Operand>(from: Matrix<T>, part: &Part, to: *mut T::Sum)
 /// # Safety
 /// As for [`widened`].
 pub unsafe fn pairs<T: Operand>(from: Matrix<T>, part: &Part, to: *mut u32) {
-    let steps = part.depth.len().div_ceil(2);
-    for panel in part.panels.clone() {
-        let (packed, first) = (panel * part.width * steps, part.first + panel * part.width);
-        let from = from.at_row(first).at_column(part.depth.start);
-        let panel = Panel { lines: part.lines - first, width: part.width, steps };
-        // SAFETY: as in `widened`.
-        unsafe { panel.pack_pairs(from, part.depth.len(), to.add(packed)) };
+    let from = from.at_column(part.depth.start);
+    let depth = part.depth.len();
+    let steps = depth.div_ceil(2);
+    let run = if from.rows == 1 { RUN } else { steps.max(1) };
+    for start in (0..steps).step_by(run) {
+        for (panel, first, to) in part.panels(steps, to) {
+            let panel = Panel { steps: run.min(steps - start), ..panel };
+            let to = to.wrapping_add(start * panel.width);
+            let depth = (depth - 2 * start).min(2 * run);
+            // SAFETY: as in `widened`.
+            unsafe { panel.pack_pairs(from.at_row(first).at_column(2 * start), depth, to) };
+        }
     }
 }
 

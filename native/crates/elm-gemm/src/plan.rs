@@ -12,7 +12,7 @@ const TASKS: usize = 8;
 /// Multiply-adds below which handing out a task costs more than it saves.
 const SMALLEST_WORK: usize = 192 * 1024;
 /// Words that one task packs.
-const PACKED: usize = 32 * 1024;
+const PACKED: usize = 64 * 1024;
 
 /// Equal parts of a length, the last one shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +69,13 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// `work` multiply-adds in the product of two panels.
+    /// `work` multiply-adds in the product of two panels. Where the columns are cut, they are cut into an even number
+    /// of parts: two or four cores then get as much of each row of tasks, whose last one is smaller.
     pub fn of(down: usize, across: usize, work: usize) -> Grid {
         let most = (down * across * work / SMALLEST_WORK).clamp(1, TASKS);
-        let rows = Split::even(
-            down,
-            PANELS.max(down.div_ceil(8 * TASKS)).min(down.div_ceil(most.min(down))).max(1),
-            1,
-        );
-        let parts = most.div_ceil(rows.count()).clamp(1, across);
+        let rows = Split::even(down, PANELS.min(down.div_ceil(most)), 1);
+        let parts = most.div_ceil(rows.count()).next_multiple_of(2);
+        let parts = if most == 1 { 1 } else { parts.min(across) };
         Grid { down: rows, across: Split::even(across, across.div_ceil(parts), 1) }
     }
 

@@ -1,8 +1,7 @@
 use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, f16};
 
-use crate::simd::Slices;
 use crate::softmax_loss::{Loss, Sums};
-use crate::tile::{self, Gemm, Matrix};
+use crate::product::{self, Factor, Matrix};
 use crate::view::{CallExt, Ptr, ptr, slice};
 
 use super::cross_entropy::store_losses;
@@ -54,7 +53,7 @@ fn run(call: &KernelCall) -> Result<(), KernelError> {
 /// gradient in place and multiplied with `weight` and `hidden`. `dweight` grows chunk by chunk, in order.
 fn typed<T>(call: &KernelCall) -> Result<(), KernelError>
 where
-    T: Slices<Acc: Gemm + Slices<Acc = T::Acc>>,
+    T: Factor<Acc: Factor<Acc = T::Acc>>,
 {
     let [rows, classes, dim, chunk] = sizes(call.inputs);
     let targets = slice::<i32>(call.input(2));
@@ -62,25 +61,20 @@ where
     loss.check(targets)?;
     let sums = call.scratch::<Sums>(0, rows);
     let logits = call.scratch::<T::Acc>(rows * size_of::<Sums>() / size_of::<T::Acc>(), chunk * classes);
-    let row_major = |start, columns: usize| Matrix { start, rows: columns as isize, columns: 1 };
-    let hidden = row_major(ptr::<T>(call.input(0)), dim);
-    let weight = row_major(ptr::<T>(call.input(1)), dim);
-    let dhidden = call.optional_output(3).map(|view| row_major(ptr::<T>(view), dim));
-    let dweight = call.optional_output(4).map(|view| Matrix::<T::Acc> {
-        start: ptr(view),
-        rows: dim as isize,
-        columns: 1,
-    });
+    let hidden = Matrix::row_major(ptr::<T>(call.input(0)).raw(), dim);
+    let weight = Matrix::row_major(ptr::<T>(call.input(1)).raw(), dim);
+    let dhidden = call.optional_output(3).map(|view| Matrix::row_major(ptr::<T>(view).raw(), dim));
+    let dweight = call.optional_output(4).map(|view| Matrix::row_major(ptr::<T::Acc>(view).raw(), dim));
     if let (Some(out), true) = (call.optional_output(4), rows == 0) {
         crate::view::slice_mut::<T::Acc>(out).fill(<T::Acc as crate::element::Real>::ZERO);
     }
     for start in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - start);
-        let part = Matrix::<T::Acc> { start: Ptr::of(logits), rows: classes as isize, columns: 1 };
+        let part = Matrix::row_major(logits.as_mut_ptr(), classes);
         let hidden = hidden.at_row(start);
         // SAFETY: the chunk lies inside `hidden` and `logits`.
         unsafe {
-            tile::multiply(call.pool(), [count, classes, dim], hidden, weight.transposed(), part, false);
+            product::multiply(call.pool(), [count, classes, dim], hidden, weight.transposed(), part, false);
         }
         let wants_gradient = dhidden.is_some() || dweight.is_some();
         let (rows_of, sums_of) = (Ptr::of(logits), Ptr::of(sums));
@@ -101,10 +95,10 @@ where
         // SAFETY: the chunk lies inside all matrices, and the products of one call run one after the other.
         unsafe {
             if let Some(out) = dhidden {
-                tile::multiply(call.pool(), [count, dim, classes], part, weight, out.at_row(start), false);
+                product::multiply(call.pool(), [count, dim, classes], part, weight, out.at_row(start), false);
             }
             if let Some(out) = dweight {
-                tile::multiply(call.pool(), [classes, dim, count], part.transposed(), hidden, out, start > 0);
+                product::multiply(call.pool(), [classes, dim, count], part.transposed(), hidden, out, start > 0);
             }
         }
     }

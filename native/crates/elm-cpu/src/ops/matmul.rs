@@ -3,9 +3,11 @@ use smallvec::SmallVec;
 
 use crate::element::Float;
 use crate::nd::Walk;
+use crate::product::{self, Factor, Matrix};
+use crate::scratch;
 use crate::simd::Slices;
 use crate::skinny::{Lies, MAX_ROWS, Out, RowsOf, Skinny};
-use crate::tile::{self, Gemm, Matrix, Tiles, with_scratch};
+
 use crate::view::{CallExt, Ptr, ptr};
 
 pub static KERNELS: &[Kernel] =
@@ -131,8 +133,8 @@ fn workspace(inputs: &[Option<View>], outputs: &[Option<View>], _: &Attrs) -> us
 
 fn matmul<T, Y>(call: &KernelCall)
 where
-    T: Slices<Acc: Gemm + Skinny<Acc = T::Acc> + Slices<Acc = T::Acc>> + Skinny,
-    Y: Slices<Acc = T::Acc>,
+    T: Factor<Acc: Skinny<Acc = T::Acc>> + Skinny,
+    Y: Factor<Acc = T::Acc> + Slices,
 {
     let (a, b, y) = (call.input(0), call.input(1), call.output(0));
     let plan = Skinniness::of(a, b, y.shape());
@@ -172,32 +174,43 @@ fn widened<T: Float>(call: &KernelCall, from: &View, to: &mut [T::Acc]) -> Ptr<T
     target
 }
 
+/// Large matrices are shared out one after the other, small ones go whole to one task each.
 fn many_rows<T, Y>(call: &KernelCall)
 where
-    T: Slices<Acc: Gemm>,
-    Y: Slices<Acc = T::Acc>,
+    T: Factor,
+    Y: Factor<Acc = T::Acc>,
 {
     let (a, b, y) = (call.input(0), call.input(1), call.output(0));
     let batch = Batch::of(&a.layout, &b.layout, y.shape());
     let [m, n, k] = batch.size;
-    let tiles = Tiles::of(batch.size, batch.a.len());
-    let per_matrix = tiles.down(m) * tiles.across(n);
     let (a, b, y) = (ptr::<T>(a), ptr::<T>(b), ptr::<Y>(y));
-    let work = tiles.rows * tiles.columns * k;
-    call.pool().run_ranges(batch.a.len() * per_matrix, SMALLEST_WORK / work.max(1), |tasks| {
-        for task in tasks {
-            let (matrix, tile) = (task / per_matrix, task % per_matrix);
-            let [rows, columns] = batch.a_strides;
-            let left = Matrix { start: a.moved(batch.a[matrix]), rows, columns };
-            let [rows, columns] = batch.b_strides;
-            let right = Matrix { start: b.moved(batch.b[matrix]), rows, columns };
-            let out = Matrix { start: y.at(matrix * m * n), rows: n as isize, columns: 1 };
-            // SAFETY: tiles of `y` are disjoint, and the views lie inside their storages.
-            unsafe { tile::one_of(tiles, tile, batch.size, left, right, out, false) };
+    let matrices = |index: usize| {
+        let matrix = |start: Ptr<T>, [rows, columns]: [isize; 2]| Matrix { start: start.raw(), rows, columns };
+        (
+            matrix(a.moved(batch.a[index]), batch.a_strides),
+            matrix(b.moved(batch.b[index]), batch.b_strides),
+            Matrix::row_major(y.at(index * m * n).raw(), n),
+        )
+    };
+    let count = batch.a.len();
+    // SAFETY, for both: the views lie inside their storages, and every matrix of `y` belongs to one product.
+    if m * n * k >= LARGE_WORK || count == 1 {
+        for index in 0..count {
+            let (left, right, out) = matrices(index);
+            unsafe { product::multiply(call.pool(), batch.size, left, right, out, false) };
         }
-    });
+    } else {
+        call.pool().run_ranges(count, SMALLEST_WORK / (m * n * k).max(1), |tasks| {
+            for index in tasks {
+                let (left, right, out) = matrices(index);
+                unsafe { product::multiply_alone(batch.size, left, right, out) };
+            }
+        });
+    }
 }
 
+/// Multiply-adds of one matrix of a batch that all threads share.
+const LARGE_WORK: usize = 16 << 20;
 /// Multiply-adds that are worth a task.
 const SMALLEST_WORK: usize = 128 * 1024;
 /// Elements of the right matrix that one task streams.
@@ -232,7 +245,7 @@ where
             // it is the accumulator.
             unsafe {
                 if together {
-                    with_scratch(m * columns, |wide: &mut [B::Acc]| {
+                    scratch::with(m * columns, |wide: &mut [B::Acc]| {
                         let target = Out { start: wide.as_mut_ptr(), stride: columns };
                         B::multiply(lies, [m, columns, k], a, b, target);
                         for (row, wide) in wide.chunks_exact(columns).enumerate() {

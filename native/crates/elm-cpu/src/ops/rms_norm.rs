@@ -3,7 +3,7 @@ use elm_core::{Kernel, KernelCall, KernelError};
 use crate::element::{Float, Real};
 use crate::row::RowShape;
 use crate::simd::Slices;
-use crate::tile::with_scratch;
+use crate::scratch::with as with_scratch;
 use crate::view::{CallExt, Ptr, Rows, slice};
 use crate::{Element, with_float};
 

@@ -1,0 +1,66 @@
+//! Products of matrices of more than a few rows, by crate `elm-gemm`, over the pool or on one thread.
+
+use std::sync::OnceLock;
+
+use elm_gemm::{Accumulator, Level, Operand, Output, Run, Serial};
+
+pub use elm_gemm::Matrix;
+
+use crate::Pool;
+use crate::element::Float;
+
+/// A float dtype whose products `elm-gemm` sums in the accumulator of the kernels.
+pub trait Factor:
+    Float<Acc: Accumulator> + Operand<Sum = <Self as Float>::Acc> + Output<Sum = <Self as Float>::Acc>
+{
+}
+impl<T> Factor for T where
+    T: Float<Acc: Accumulator> + Operand<Sum = <T as Float>::Acc> + Output<Sum = <T as Float>::Acc>
+{
+}
+
+impl Run for Pool {
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        Pool::run(self, tasks, task);
+    }
+}
+
+/// The micro-kernels of this machine.
+fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(Level::best)
+}
+
+/// `out = left · right`, or added to `out`, for sizes `[m, n, k]`.
+///
+/// # Safety
+/// The matrices lie inside live storages of these sizes and nobody else touches `out`.
+pub unsafe fn multiply<A, B, Y>(
+    pool: &Pool,
+    size: [usize; 3],
+    left: Matrix<A>,
+    right: Matrix<B>,
+    out: Matrix<Y>,
+    add: bool,
+) where
+    A: Factor,
+    B: Factor<Acc = A::Acc>,
+    Y: Factor<Acc = A::Acc>,
+{
+    // SAFETY: passed on from the caller; the level is this machine's.
+    unsafe { elm_gemm::multiply(pool, level(), size, left, right, out, add) };
+}
+
+/// As [`multiply`], on this thread.
+///
+/// # Safety
+/// As for [`multiply`].
+pub unsafe fn multiply_alone<A, B, Y>(size: [usize; 3], left: Matrix<A>, right: Matrix<B>, out: Matrix<Y>)
+where
+    A: Factor,
+    B: Factor<Acc = A::Acc>,
+    Y: Factor<Acc = A::Acc>,
+{
+    // SAFETY: passed on from the caller; the level is this machine's.
+    unsafe { elm_gemm::multiply(&Serial, level(), size, left, right, out, false) };
+}
