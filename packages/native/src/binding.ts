@@ -10,13 +10,13 @@ export interface NativeCore {
   dispatch(op: number): void;
   /** The same in an array of the caller's, for calls that outgrow the arena. */
   dispatchLarge(op: number, words: Float64Array): void;
-  /** Frees the tensor once `object` has been collected. */
-  track(object: object, id: number): void;
+  /** Frees each tensor once its object has been collected; the ids lie in the arena. */
+  track(objects: readonly object[], count: number): void;
   /** One more owner; a pinned one needs the present values. */
   retain(id: number, pin: boolean): void;
   /** One owner less; whether that freed the tensor. */
   release(id: number, pinned: boolean): boolean;
-  /** The same for the object that was given to `track`, so that its collection does not release it again. */
+  /** The same for an object that was given to `track`, so that its collection does not release it again. */
   releaseTracked(id: number): void;
   releaseMany(ids: Float64Array, count: number, pinned: boolean): void;
   /** Collects garbage and frees what was dropped outside scopes. */

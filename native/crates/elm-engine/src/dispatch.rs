@@ -1,9 +1,9 @@
+use elm_core::{Arg, Attrs, ErrorCode, Infer, Kernel, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
+use smallvec::SmallVec;
+
 use std::sync::Arc;
 
-use elm_core::{Arg, Attrs, ErrorCode, Infer, Kernel, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
-use smallvec::{SmallVec, smallvec};
-
-use crate::command::{Command, KernelCommand, Work};
+use crate::command::{Command, KernelCommand, Operands, Work};
 use crate::device::{Device, DeviceId, META, byte_size, device};
 use crate::env::{Env, Handle, Tensor, allocate_bytes};
 use crate::storage::Storage;
@@ -26,14 +26,22 @@ impl Env {
     /// Checks a call, allocates what it writes, and hands it to the device. Returns before it has run.
     pub fn dispatch(&mut self, call: Call) -> Result<Outputs, OpError> {
         let op = elm_ops::OPS[call.op];
-        let made = self.start(op, call)?;
-        Ok(made.into_iter().map(|tensor| tensor.map(|tensor| self.insert(tensor, op.name))).collect())
+        let mut made = Made::new();
+        self.start(op, call, &mut made)?;
+        let mut outputs = Outputs::new();
+        for tensor in &mut made {
+            outputs.push(tensor.take().map(|tensor| self.insert(tensor, op.name)));
+        }
+        Ok(outputs)
     }
 
-    fn start(&self, op: &'static OpDef, call: Call) -> Result<Made, OpError> {
+    /// Everything but the handles: `outputs` receives the new tensors.
+    fn start(&self, op: &'static OpDef, call: Call, outputs: &mut Made) -> Result<(), OpError> {
         let tensors = self.resolve(op, call.inputs)?;
-        let args: SmallVec<[Option<Arg>; 4]> =
-            tensors.iter().map(|t| t.map(|t| Arg { dtype: t.dtype, layout: &t.layout })).collect();
+        let mut args: SmallVec<[Option<Arg>; 4]> = SmallVec::new();
+        for tensor in &tensors {
+            args.push(tensor.map(|t| Arg { dtype: t.dtype, layout: &t.layout }));
+        }
         let infer = Infer { op, inputs: &args, attrs: &call.attrs };
         infer.check()?;
         let place = place(&infer, &tensors, call.device)?;
@@ -42,44 +50,54 @@ impl Env {
         {
             let source = tensors[0].expect("a view has an input");
             check_rank(&infer, layout.rank())?;
-            return Ok(smallvec![Some(Tensor {
-                storage: source.storage.clone(),
-                dtype: source.dtype,
-                layout
-            })]);
+            outputs.push(Some(Tensor { storage: source.storage.clone(), dtype: source.dtype, layout }));
+            return Ok(());
         }
         let specs = (op.infer)(&infer)?;
         specs.iter().try_for_each(|spec| check_rank(&infer, spec.shape.len()))?;
         let Some(device) = place else {
-            return Ok(on_meta(&specs, call.wanted));
+            outputs.extend(on_meta(&specs, call.wanted));
+            return Ok(());
         };
-        check_writes(&infer, &tensors)?;
+        if op.mutates() {
+            check_writes(&infer, &tensors)?;
+        }
         check_poison(&tensors)?;
         let kernel = device.kernel(call.op).ok_or_else(|| {
             infer.error(ErrorCode::NoKernel, format!("there is no kernel for device \"{}\"", device.name))
         })?;
-        let outputs = allocate_outputs(device, op, &specs, call.wanted)?;
-        let Prepared { work, cost, scratch } = prepare(device, op, kernel, call.attrs, &tensors, &outputs)?;
+        for (i, spec) in specs.iter().enumerate() {
+            let wanted = call.wanted & (1 << i) != 0;
+            outputs.push(match wanted {
+                true => Some(Env::allocate(device, spec.dtype, &spec.shape, op.name)?),
+                false => None,
+            });
+        }
+        let mut operands = Operands::new();
+        let scratch = operands.fill(device, op, kernel, &call.attrs, &tensors, outputs)?;
+        let cost = (kernel.cost)(&operands.inputs, &operands.outputs, &call.attrs);
         if let Some(_turn) = device.stream.turn(cost) {
             // Work that was before may have failed since the first look.
             check_poison(&tensors)?;
-            if let Err(error) = work.run(device) {
-                written(op, &tensors, &outputs).for_each(|storage| storage.cell.poison(&error));
+            if let Err(error) = operands.run(device, kernel, &call.attrs) {
+                written(op, &tensors, outputs).for_each(|storage| storage.cell().poison(&error));
             }
         } else {
-            let cell = |storage: &Arc<Storage>| Arc::clone(&storage.cell);
+            let cell = |storage: &Arc<Storage>| Arc::clone(storage.cell());
             let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
-            let writes = written(op, &tensors, &outputs).map(cell).collect();
-            device.stream.enqueue(Command::Kernel(Box::new(KernelCommand { work, reads, writes })));
+            let writes = written(op, &tensors, outputs).map(cell).collect();
+            let work = Work { op, kernel, attrs: call.attrs, operands };
+            let command = KernelCommand { work, reads, writes };
+            device.stream.enqueue(Command::Kernel(Box::new(command)));
         }
         // Only now: a block that is given back may be handed to a command of another environment.
         drop(scratch);
         if sync_mode()
-            && let Some(error) = failure_of(device, &outputs)
+            && let Some(error) = failure_of(device, outputs)
         {
             return Err((*error).clone());
         }
-        Ok(outputs)
+        Ok(())
     }
 
     fn resolve(
@@ -92,7 +110,15 @@ impl Env {
             op: op.name,
             ..error
         };
-        inputs.iter().map(|handle| handle.map(|h| self.get(h).map_err(named)).transpose()).collect()
+        // Loops, here and below: collecting results costs a small call more than its arithmetic.
+        let mut tensors = SmallVec::new();
+        for handle in inputs {
+            tensors.push(match handle {
+                Some(handle) => Some(self.get(*handle).map_err(named)?),
+                None => None,
+            });
+        }
+        Ok(tensors)
     }
 }
 
@@ -113,7 +139,7 @@ fn place(
     infer: &Infer,
     tensors: &[Option<&Tensor>],
     default: DeviceId,
-) -> Result<Option<&'static Arc<Device>>, OpError> {
+) -> Result<Option<&'static Device>, OpError> {
     let mut ids = tensors.iter().flatten().map(|t| t.device());
     let id = ids.next().unwrap_or(default);
     if let Some(other) = ids.find(|&other| other != id) {
@@ -125,7 +151,7 @@ fn place(
         return Ok(None);
     }
     device(id)
-        .map(Some)
+        .map(|device| Some(&**device))
         .ok_or_else(|| infer.error(ErrorCode::DeviceUnavailable, format!("there is no device {id}")))
 }
 
@@ -163,26 +189,10 @@ fn check_writes(infer: &Infer, tensors: &[Option<&Tensor>]) -> Result<(), OpErro
 
 fn check_poison(tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
     let storages = tensors.iter().flatten().filter_map(|t| t.storage.as_ref());
-    match storages.into_iter().find_map(|storage| storage.cell.error()) {
+    match storages.into_iter().find_map(|storage| storage.error()) {
         Some(error) => Err((**error).clone()),
         None => Ok(()),
     }
-}
-
-fn allocate_outputs(
-    device: &Arc<Device>,
-    op: &'static OpDef,
-    specs: &[TensorSpec],
-    wanted: u32,
-) -> Result<Made, OpError> {
-    specs
-        .iter()
-        .enumerate()
-        .map(|(i, spec)| {
-            let wanted = wanted & (1 << i) != 0;
-            wanted.then(|| Env::allocate(device, spec.dtype, &spec.shape, op.name)).transpose()
-        })
-        .collect()
 }
 
 /// The storages that a call writes: its outputs, and what it changes in place.
@@ -200,56 +210,56 @@ fn written<'a>(
     outputs.iter().flatten().filter_map(|t| t.storage.as_ref()).chain(mutated)
 }
 
-/// A kernel with the memory that only it uses.
-struct Prepared {
-    work: Work,
-    cost: u64,
-    scratch: SmallVec<[Storage; 2]>,
-}
+impl Operands {
+    fn new() -> Operands {
+        let (inputs, outputs) = (SmallVec::new(), SmallVec::new());
+        Operands { inputs, outputs, copies: Vec::new(), workspace: std::ptr::null_mut() }
+    }
 
-fn prepare(
-    device: &Arc<Device>,
-    op: &'static OpDef,
-    kernel: &'static Kernel,
-    attrs: Attrs,
-    tensors: &[Option<&Tensor>],
-    outputs: &[Option<Tensor>],
-) -> Result<Prepared, OpError> {
-    let mut copies = SmallVec::new();
-    let mut scratch: SmallVec<[Storage; 2]> = SmallVec::new();
-    let mut inputs: SmallVec<[Option<View>; 4]> = SmallVec::with_capacity(tensors.len());
-    for (position, tensor) in tensors.iter().enumerate() {
-        let Some(tensor) = tensor else {
-            inputs.push(None);
-            continue;
-        };
-        let view = tensor.view();
-        let ready =
-            kernel.strided || op.input_at(position, tensors.len()).mutates || view.layout.is_contiguous();
-        if ready {
-            inputs.push(Some(view));
-            continue;
+    /// Fills in the views of a call, and allocates what only the kernel uses: the result, to be held until the command
+    /// has been handed over.
+    fn fill(
+        &mut self,
+        device: &'static Device,
+        op: &'static OpDef,
+        kernel: &'static Kernel,
+        attrs: &Attrs,
+        tensors: &[Option<&Tensor>],
+        outputs: &[Option<Tensor>],
+    ) -> Result<Vec<Storage>, OpError> {
+        let mut scratch = Vec::new();
+        for (position, tensor) in tensors.iter().enumerate() {
+            let Some(tensor) = tensor else {
+                self.inputs.push(None);
+                continue;
+            };
+            let view = tensor.view();
+            let ready =
+                kernel.strided || view.layout.is_contiguous() || op.input_at(position, tensors.len()).mutates;
+            if ready {
+                self.inputs.push(Some(view));
+                continue;
+            }
+            let bytes = byte_size(view.dtype, view.shape());
+            let storage = allocate_bytes(device, bytes, op.name, || "a row-major copy of an input".into())?;
+            let layout = Layout::contiguous(view.shape());
+            let dense = View { base: storage.ptr(), dtype: view.dtype, layout };
+            self.copies.push((view, dense.clone()));
+            scratch.push(storage);
+            self.inputs.push(Some(dense));
         }
-        let bytes = byte_size(view.dtype, view.shape());
-        let storage = allocate_bytes(device, bytes, op.name, || "a row-major copy of an input".into())?;
-        let dense = View { base: storage.ptr(), dtype: view.dtype, layout: Layout::contiguous(view.shape()) };
-        copies.push((view, dense.clone()));
-        scratch.push(storage);
-        inputs.push(Some(dense));
+        for tensor in outputs {
+            self.outputs.push(tensor.as_ref().map(Tensor::view));
+        }
+        let bytes = (kernel.workspace)(&self.inputs, &self.outputs, attrs);
+        if bytes > 0 {
+            let what = || "the scratch memory of the kernel".into();
+            let storage = allocate_bytes(device, Some(bytes), op.name, what)?;
+            self.workspace = storage.ptr();
+            scratch.push(storage);
+        }
+        Ok(scratch)
     }
-    let output_views: SmallVec<[Option<View>; 2]> =
-        outputs.iter().map(|t| t.as_ref().map(Tensor::view)).collect();
-    let bytes = (kernel.workspace)(&inputs, &output_views, &attrs);
-    let mut workspace = std::ptr::null_mut();
-    if bytes > 0 {
-        let storage =
-            allocate_bytes(device, Some(bytes), op.name, || "the scratch memory of the kernel".into())?;
-        workspace = storage.ptr();
-        scratch.push(storage);
-    }
-    let cost = (kernel.cost)(&inputs, &output_views, &attrs);
-    let work = Work { op, kernel, attrs, inputs, outputs: output_views, copies, workspace };
-    Ok(Prepared { work, cost, scratch })
 }
 
 /// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.
@@ -261,5 +271,5 @@ fn sync_mode() -> bool {
 fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
     device.stream.wait_all();
     let storages = outputs.iter().flatten().filter_map(|t| t.storage.as_ref());
-    storages.into_iter().find_map(|storage| storage.cell.error().cloned())
+    storages.into_iter().find_map(|storage| storage.error().cloned())
 }

@@ -23,11 +23,13 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    #[inline]
     pub fn device(&self) -> DeviceId {
         self.storage.as_ref().map_or(META, |storage| storage.device.id)
     }
 
     /// The memory as kernels see it. Only for tensors with a storage.
+    #[inline]
     pub fn view(&self) -> View {
         let base = self.storage.as_ref().map_or(std::ptr::null_mut(), |storage| storage.ptr());
         View { base, dtype: self.dtype, layout: self.layout.clone() }
@@ -118,7 +120,7 @@ impl Env {
 
     /// A row-major tensor without values.
     pub(crate) fn allocate(
-        device: &Arc<Device>,
+        device: &'static Device,
         dtype: DType,
         shape: &[usize],
         op: &'static str,
@@ -190,10 +192,10 @@ impl Env {
             return Err(OpError::new(ErrorCode::DeviceMismatch, "read", message));
         };
         let read = Read::new(notify);
-        let (cell, read_again) = (Arc::clone(&storage.cell), Arc::clone(&read));
+        let (cell, read_again) = (Arc::clone(storage.cell()), Arc::clone(&read));
         let command = Command::Read { from: tensor.view(), cell, read: read_again };
         // Copying much on the caller's thread would block it; a handful of values is quicker than a round trip.
-        let device = &storage.device;
+        let device = storage.device;
         if tensor.layout.elements() * tensor.dtype.size() <= 16 * 1024 {
             if let Some(command) = device.stream.run_if_idle(device, command) {
                 device.stream.enqueue(command);
@@ -206,7 +208,7 @@ impl Env {
 }
 
 pub(crate) fn allocate_bytes(
-    device: &Arc<Device>,
+    device: &'static Device,
     bytes: Option<usize>,
     op: &'static str,
     what: impl Fn() -> String,

@@ -1,6 +1,7 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use elm_core::OpError;
 use memmap2::MmapMut;
 
 use crate::alloc::Block;
@@ -18,10 +19,11 @@ enum Memory {
 
 /// Memory that tensors and their views share.
 pub struct Storage {
-    pub device: Arc<Device>,
+    pub device: &'static Device,
     memory: Memory,
     pub bytes: usize,
-    pub cell: Arc<Cell>,
+    /// Shared with commands that wait. Most storages live and go without one.
+    cell: OnceLock<Arc<Cell>>,
     /// Tapes that need the present values.
     pins: AtomicU32,
 }
@@ -32,29 +34,35 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 impl Storage {
-    pub fn owned(device: &Arc<Device>, block: Block, bytes: usize) -> Storage {
-        Storage {
-            device: Arc::clone(device),
-            memory: Memory::Owned(Some(block)),
-            bytes,
-            cell: Arc::default(),
-            pins: AtomicU32::new(0),
-        }
+    #[inline]
+    fn new(device: &'static Device, memory: Memory, bytes: usize) -> Storage {
+        Storage { device, memory, bytes, cell: OnceLock::new(), pins: AtomicU32::new(0) }
+    }
+
+    #[inline]
+    pub fn owned(device: &'static Device, block: Block, bytes: usize) -> Storage {
+        Storage::new(device, Memory::Owned(Some(block)), bytes)
     }
 
     /// `bytes` of `map` from `start`, kept alive by this storage.
-    pub fn mapped(device: &Arc<Device>, map: &Arc<MmapMut>, start: usize, bytes: usize) -> Storage {
+    pub fn mapped(device: &'static Device, map: &Arc<MmapMut>, start: usize, bytes: usize) -> Storage {
         assert!(start + bytes <= map.len(), "the range lies inside the mapping");
         let ptr = map.as_ptr().wrapping_add(start).cast_mut();
-        Storage {
-            device: Arc::clone(device),
-            memory: Memory::Mapped { _map: Arc::clone(map), ptr },
-            bytes,
-            cell: Arc::default(),
-            pins: AtomicU32::new(0),
-        }
+        Storage::new(device, Memory::Mapped { _map: Arc::clone(map), ptr }, bytes)
     }
 
+    /// The cell that a waiting command looks at when its turn comes.
+    pub fn cell(&self) -> &Arc<Cell> {
+        self.cell.get_or_init(Arc::default)
+    }
+
+    /// Why the data cannot be trusted, if so.
+    #[inline]
+    pub fn error(&self) -> Option<&Arc<OpError>> {
+        self.cell.get().and_then(|cell| cell.error())
+    }
+
+    #[inline]
     pub fn ptr(&self) -> *mut u8 {
         match &self.memory {
             Memory::Owned(block) => block.as_ref().map_or(std::ptr::null_mut(), |block| block.ptr),
