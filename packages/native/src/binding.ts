@@ -39,6 +39,18 @@ export interface NativeCore {
   isContiguous(id: number): boolean;
   share(id: number): number;
   adopt(token: number): void;
+  /** From here on calls are recorded instead of run. */
+  captureBegin(device: number): void;
+  /** A tensor that stands for an argument; it lies in the arena like the output of a call. */
+  captureInput(id: number): void;
+  /** What a replay gives. */
+  captureOutputs(ids: Float64Array): void;
+  /** Ends the recording: its number. */
+  captureEnd(): number;
+  captureAbort(): void;
+  captureRelease(recording: number): void;
+  /** The results lie in the arena; false if a captured tensor has been freed, so that the recording must be made again. */
+  replay(recording: number, ids: Float64Array): boolean;
   /** JSON: `{"file", "header": as in the file, "tensors": [{"name", "dtype", "shape", "start"}]}`. */
   openSafetensors(path: string): string;
   closeSafetensors(file: number): void;

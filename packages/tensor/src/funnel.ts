@@ -157,7 +157,7 @@ export function execute(
   for (let i = 0; i < op.attrs.length; i++) at = writeAttr(words, at, op, op.attrs[i]!, attrs[i]);
   if (words === arena) core.dispatch(op.index);
   else core.dispatchLarge(op.index, words);
-  return readOutputs(op, inputs, words);
+  return readOutputs(op.outputs.length, inputs, words);
 }
 
 /** An array that surely holds the call, when the arena may not. */
@@ -214,9 +214,9 @@ function badAttr(op: OpInfo, attr: AttrInfo, value: AttrValue, what: string): Op
   return new OpError("INVALID_ARGUMENT", op.name, `${attr.name} must be ${what}, got ${got}`);
 }
 
-function readOutputs(op: OpInfo, inputs: Inputs, words: Float64Array): (Tensor | null)[] {
+/** The `total` tensors that lie in `words`; most have the shape of the first input. @internal */
+export function readOutputs(total: number, inputs: Inputs, words: Float64Array): (Tensor | null)[] {
   const device = deviceOfId(words[0]!);
-  const total = op.outputs.length;
   if (total === 1 && words[1] !== 0) {
     const shape = readShape(words, 4, inputs);
     return [new Tensor(words[1]!, DTYPES[words[2]!]!, shape, device, "scope", words[3]!)];

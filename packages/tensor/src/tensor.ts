@@ -158,6 +158,11 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
    */
   static fromShared(token: number): Tensor {
     core.adopt(token);
+    return Tensor._fromArena();
+  }
+
+  /** The one tensor that the core has put into the arena. @internal */
+  static _fromArena(): Tensor {
     const [device, id, dtype, , rank] = arena;
     const shape = Array.from(arena.subarray(5, 5 + rank!));
     return new Tensor(id!, DTYPES[dtype!]!, shape, deviceOfId(device!));

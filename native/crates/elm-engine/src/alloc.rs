@@ -126,7 +126,7 @@ fn system_alloc(size: usize) -> *mut u8 {
 }
 
 /// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.
-fn size_class(bytes: usize) -> (usize, usize) {
+pub fn size_class(bytes: usize) -> (usize, usize) {
     let bytes = bytes.max(ALIGN);
     let log = (usize::BITS - 1 - bytes.leading_zeros()) as usize;
     let base = 1usize << log;

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::cell::Cell;
 use crate::device::Device;
+use crate::recording::Replay;
 
 /// The memory of one kernel's run: addresses, not owners (see `alloc`).
 pub struct Operands {
@@ -76,6 +77,7 @@ impl Read {
 
 pub enum Command {
     Kernel(Box<KernelCommand>),
+    Replay(Box<Replay>),
     /// Host bytes into a row-major storage.
     Write {
         bytes: Vec<u8>,
@@ -101,6 +103,7 @@ impl Command {
     pub fn run(self, device: &Device) {
         match self {
             Command::Kernel(command) => command.run(device),
+            Command::Replay(replay) => replay.run(device),
             Command::Write { bytes, to } => {
                 // SAFETY: the storage was allocated for these bytes, and the stream's order keeps others away.
                 unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::command::{Command, KernelCommand, Operands, Work};
 use crate::device::{Device, DeviceId, META, byte_size, device};
 use crate::env::{Env, Handle, Tensor, allocate_bytes};
+use crate::private_pool::PrivatePool;
+use crate::recording::Recorder;
 use crate::storage::Storage;
 
 /// One call as it comes over the wire.
@@ -27,7 +29,11 @@ impl Env {
     pub fn dispatch(&mut self, call: Call) -> Result<Outputs, OpError> {
         let op = elm_ops::OPS[call.op];
         let mut made = Made::new();
-        self.start(op, call, &mut made)?;
+        // The recorder is changed while the call borrows tensors of the table.
+        let mut recorder = self.recorder.take();
+        let started = self.start(op, call, &mut made, recorder.as_deref_mut());
+        self.recorder = recorder;
+        started?;
         let mut outputs = Outputs::new();
         for tensor in &mut made {
             outputs.push(tensor.take().map(|tensor| self.insert(tensor, op.name)));
@@ -36,8 +42,17 @@ impl Env {
     }
 
     /// Everything but the handles: `outputs` receives the new tensors.
-    fn start(&self, op: &'static OpDef, call: Call, outputs: &mut Made) -> Result<(), OpError> {
+    fn start(
+        &self,
+        op: &'static OpDef,
+        call: Call,
+        outputs: &mut Made,
+        mut recorder: Option<&mut Recorder>,
+    ) -> Result<(), OpError> {
         let tensors = self.resolve(op, call.inputs)?;
+        if let Some(recorder) = &mut recorder {
+            recorder.check(op, call.inputs, &tensors)?;
+        }
         let mut args: SmallVec<[Option<Arg>; 4]> = SmallVec::new();
         for tensor in &tensors {
             args.push(tensor.map(|t| Arg { dtype: t.dtype, layout: &t.layout }));
@@ -66,16 +81,24 @@ impl Env {
         let kernel = device.kernel(call.op).ok_or_else(|| {
             infer.error(ErrorCode::NoKernel, format!("there is no kernel for device \"{}\"", device.name))
         })?;
+        let pool = recorder.as_ref().map(|recorder| &recorder.pool);
         for (i, spec) in specs.iter().enumerate() {
             let wanted = call.wanted & (1 << i) != 0;
             outputs.push(match wanted {
-                true => Some(Env::allocate(device, spec.dtype, &spec.shape, op.name)?),
+                true => Some(Env::allocate(device, spec.dtype, &spec.shape, op.name, pool)?),
                 false => None,
             });
         }
         let mut operands = Operands::new();
-        let scratch = operands.fill(device, op, kernel, &call.attrs, &tensors, outputs)?;
+        let scratch = operands.fill(device, op, kernel, &call.attrs, &tensors, outputs, pool)?;
         let cost = (kernel.cost)(&operands.inputs, &operands.outputs, &call.attrs);
+        if let Some(recorder) = recorder {
+            if !device.same(recorder.device) {
+                return Err(infer.error(ErrorCode::Capture, format!("{} is captured", recorder.device.name)));
+            }
+            recorder.push(Work { op, kernel, attrs: call.attrs, operands }, cost);
+            return Ok(());
+        }
         if let Some(_turn) = device.stream.turn(cost) {
             // Work that was before may have failed since the first look.
             check_poison(&tensors)?;
@@ -187,7 +210,7 @@ fn check_writes(infer: &Infer, tensors: &[Option<&Tensor>]) -> Result<(), OpErro
     Ok(())
 }
 
-fn check_poison(tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
+pub(crate) fn check_poison(tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
     let storages = tensors.iter().flatten().filter_map(|t| t.storage.as_ref());
     match storages.into_iter().find_map(|storage| storage.error()) {
         Some(error) => Err((**error).clone()),
@@ -226,6 +249,7 @@ impl Operands {
         attrs: &Attrs,
         tensors: &[Option<&Tensor>],
         outputs: &[Option<Tensor>],
+        pool: Option<&Arc<PrivatePool>>,
     ) -> Result<Vec<Storage>, OpError> {
         let mut scratch = Vec::new();
         for (position, tensor) in tensors.iter().enumerate() {
@@ -241,7 +265,8 @@ impl Operands {
                 continue;
             }
             let bytes = byte_size(view.dtype, view.shape());
-            let storage = allocate_bytes(device, bytes, op.name, || "a row-major copy of an input".into())?;
+            let storage =
+                allocate_bytes(device, bytes, op.name, pool, || "a row-major copy of an input".into())?;
             let layout = Layout::contiguous(view.shape());
             let dense = View { base: storage.ptr(), dtype: view.dtype, layout };
             self.copies.push((view, dense.clone()));
@@ -254,7 +279,7 @@ impl Operands {
         let bytes = (kernel.workspace)(&self.inputs, &self.outputs, attrs);
         if bytes > 0 {
             let what = || "the scratch memory of the kernel".into();
-            let storage = allocate_bytes(device, Some(bytes), op.name, what)?;
+            let storage = allocate_bytes(device, Some(bytes), op.name, pool, what)?;
             self.workspace = storage.ptr();
             scratch.push(storage);
         }
@@ -263,12 +288,12 @@ impl Operands {
 }
 
 /// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.
-fn sync_mode() -> bool {
+pub(crate) fn sync_mode() -> bool {
     static SYNC: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *SYNC.get_or_init(|| std::env::var("OPENELM_SYNC").is_ok_and(|v| v == "1"))
 }
 
-fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
+pub(crate) fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
     device.stream.wait_all();
     let storages = outputs.iter().flatten().filter_map(|t| t.storage.as_ref());
     storages.into_iter().find_map(|storage| storage.error().cloned())

@@ -5,6 +5,8 @@ use memmap2::MmapMut;
 
 use crate::command::{Command, Read};
 use crate::device::{Device, DeviceId, META, byte_size, device};
+use crate::private_pool::PrivatePool;
+use crate::recording::Recorder;
 use crate::storage::Storage;
 
 /// Names a tensor of one environment: generation · 2²⁴ + slot. A slot that is used again gets the next
@@ -49,6 +51,8 @@ struct Slot {
 pub struct Env {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// There while calls are recorded instead of run.
+    pub(crate) recorder: Option<Box<Recorder>>,
 }
 
 impl Env {
@@ -67,7 +71,16 @@ impl Env {
         slot.references = 1;
         slot.tensor = Some(tensor);
         slot.made_by = made_by;
-        (slot.generation << SLOT_BITS) | u64::from(index)
+        let handle = (slot.generation << SLOT_BITS) | u64::from(index);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_made(handle);
+        }
+        handle
+    }
+
+    /// The op that made a tensor, while that lives.
+    pub(crate) fn made_by(&self, handle: Handle) -> Option<&'static str> {
+        self.slot(handle).ok().map(|index| self.slots[index].made_by)
     }
 
     fn slot(&self, handle: Handle) -> Result<usize, OpError> {
@@ -124,8 +137,10 @@ impl Env {
         dtype: DType,
         shape: &[usize],
         op: &'static str,
+        pool: Option<&Arc<PrivatePool>>,
     ) -> Result<Tensor, OpError> {
-        let storage = allocate_bytes(device, byte_size(dtype, shape), op, || format!("{dtype}{shape:?}"))?;
+        let what = || format!("{dtype}{shape:?}");
+        let storage = allocate_bytes(device, byte_size(dtype, shape), op, pool, what)?;
         Ok(Tensor { storage: Some(Arc::new(storage)), dtype, layout: Layout::contiguous(shape) })
     }
 
@@ -138,6 +153,9 @@ impl Env {
         bytes: &[u8],
     ) -> Result<Handle, OpError> {
         const OP: &str = "tensor";
+        self.refuse_in_capture(
+            "values from the host would be those of the recording; pass the tensor as an argument",
+        )?;
         let expected = byte_size(dtype, shape);
         if expected != Some(bytes.len()) {
             let message = format!("{dtype}{shape:?} takes {expected:?} bytes, got {}", bytes.len());
@@ -147,7 +165,7 @@ impl Env {
             let tensor = Tensor { storage: None, dtype, layout: Layout::contiguous(shape) };
             return Ok(self.insert(tensor, OP));
         };
-        let tensor = Env::allocate(device, dtype, shape, OP)?;
+        let tensor = Env::allocate(device, dtype, shape, OP, None)?;
         let command = Command::Write { bytes: bytes.to_vec(), to: tensor.view().base };
         if let Some(command) = device.stream.run_if_idle(device, command) {
             device.stream.enqueue(command);
@@ -164,6 +182,7 @@ impl Env {
         dtype: DType,
         shape: &[usize],
     ) -> Result<Handle, OpError> {
+        self.refuse_in_capture("a file is loaded before the function is captured")?;
         let bytes = byte_size(dtype, shape)
             .filter(|bytes| start.checked_add(*bytes).is_some_and(|end| end <= map.len()));
         let (Some(bytes), Some(device)) = (bytes, device(id)) else {
@@ -186,6 +205,9 @@ impl Env {
         handle: Handle,
         notify: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Result<Arc<Read>, OpError> {
+        self.refuse_in_capture(
+            "values cannot be read while they are recorded; return the tensor and read it outside",
+        )?;
         let tensor = self.get(handle)?;
         let Some(storage) = &tensor.storage else {
             let message = "a tensor on device \"meta\" has a shape but no values";
@@ -211,19 +233,24 @@ pub(crate) fn allocate_bytes(
     device: &'static Device,
     bytes: Option<usize>,
     op: &'static str,
+    pool: Option<&Arc<PrivatePool>>,
     what: impl Fn() -> String,
 ) -> Result<Storage, OpError> {
     let Some(bytes) = bytes else {
         let message = format!("{} is larger than any memory", what());
         return Err(OpError::new(ErrorCode::OutOfMemory, op, message));
     };
-    let block = device.allocator.alloc(bytes).or_else(|_| {
+    let alloc = || pool.map_or_else(|| device.allocator.alloc(bytes), |pool| pool.alloc(bytes));
+    let block = alloc().or_else(|_| {
         // Cached blocks of other sizes may be all that is in the way.
         device.trim();
-        device.allocator.alloc(bytes)
+        alloc()
     });
     match block {
-        Ok(block) => Ok(Storage::owned(device, block, bytes)),
+        Ok(block) => Ok(match pool {
+            None => Storage::owned(device, block, bytes),
+            Some(pool) => Storage::private(device, block, bytes, pool),
+        }),
         Err(stats) => {
             let message = format!(
                 "{} asks for {bytes} bytes on {}; {} of {} are in use (peak {}, cached {})",

@@ -8,6 +8,9 @@ mod command;
 mod device;
 mod dispatch;
 mod env;
+mod private_pool;
+mod recording;
+mod replay;
 mod share;
 mod storage;
 mod stream;
@@ -18,5 +21,6 @@ pub use device::{Device, DeviceId, META, device, device_names, devices, find_dev
 pub use dispatch::{Call, Outputs};
 pub use elm_cpu::simd_level;
 pub use env::{Env, Handle, Tensor};
+pub use recording::{Program, Recording};
 pub use share::{adopt, share};
 pub use storage::Storage;

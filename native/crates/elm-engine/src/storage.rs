@@ -7,9 +7,15 @@ use memmap2::MmapMut;
 use crate::alloc::Block;
 use crate::cell::Cell;
 use crate::device::Device;
+use crate::private_pool::PrivatePool;
 
 enum Memory {
     Owned(Option<Block>),
+    /// Of a recording, to which it goes back.
+    Private {
+        block: Option<Block>,
+        pool: Arc<PrivatePool>,
+    },
     /// A private mapping of a file: writes stay in this process.
     Mapped {
         _map: Arc<MmapMut>,
@@ -44,6 +50,16 @@ impl Storage {
         Storage::new(device, Memory::Owned(Some(block)), bytes)
     }
 
+    #[inline]
+    pub fn private(device: &'static Device, block: Block, bytes: usize, pool: &Arc<PrivatePool>) -> Storage {
+        Storage::new(device, Memory::Private { block: Some(block), pool: Arc::clone(pool) }, bytes)
+    }
+
+    /// Whether it belongs to a recording.
+    pub fn is_private(&self) -> bool {
+        matches!(self.memory, Memory::Private { .. })
+    }
+
     /// `bytes` of `map` from `start`, kept alive by this storage.
     pub fn mapped(device: &'static Device, map: &Arc<MmapMut>, start: usize, bytes: usize) -> Storage {
         assert!(start + bytes <= map.len(), "the range lies inside the mapping");
@@ -65,7 +81,9 @@ impl Storage {
     #[inline]
     pub fn ptr(&self) -> *mut u8 {
         match &self.memory {
-            Memory::Owned(block) => block.as_ref().map_or(std::ptr::null_mut(), |block| block.ptr),
+            Memory::Owned(block) | Memory::Private { block, .. } => {
+                block.as_ref().map_or(std::ptr::null_mut(), |block| block.ptr)
+            }
             Memory::Mapped { ptr, .. } => *ptr,
         }
     }
@@ -89,6 +107,11 @@ impl Drop for Storage {
             Memory::Owned(block) => {
                 if let Some(block) = block.take() {
                     self.device.allocator.free(block);
+                }
+            }
+            Memory::Private { block, pool } => {
+                if let Some(block) = block.take() {
+                    pool.free(block);
                 }
             }
             // Commands may still read a mapping: unlike a block it does not outlive its last handle.

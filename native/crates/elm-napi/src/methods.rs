@@ -161,15 +161,20 @@ fn read_sync(js: Js, core: &mut Core, args: &[Value]) -> Result {
     copy_out(js, &read.wait().map_err(|error| (*error).clone())?, args[1])
 }
 
+const WAITING: &str =
+    "nothing runs while it is recorded, so there is nothing to wait for; synchronize outside";
+
 /// `fence(device, reports)`: a read without bytes that ends when all before it has; one that reports fails with the
 /// device's first error since the last such fence.
 fn fence(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.refuse_in_capture(WAITING)?;
     let (token, notify) = core.reads.begin();
     let read = device_of(js, args[0])?.fence(js.get_bool(args[1])?, Some(notify));
     Ok(begin(js, core, token, read))
 }
 
-fn synchronize_sync(js: Js, _: &mut Core, args: &[Value]) -> Result {
+fn synchronize_sync(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.refuse_in_capture(WAITING)?;
     let read = device_of(js, args[0])?.fence(true, None);
     read.wait().map_err(|error| (*error).clone())?;
     Ok(NOTHING)
@@ -213,6 +218,9 @@ fn is_contiguous(js: Js, core: &mut Core, args: &[Value]) -> Result {
 
 /// `share(id)`: a number by which another environment can fetch the tensor, once.
 fn share(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.refuse_in_capture(
+        "a tensor is given away after its values are there; return it and share it outside",
+    )?;
     Ok(js.number(elm_engine::share(&core.env, handle(js, args[0])?)? as f64))
 }
 

@@ -102,6 +102,9 @@ pub fn encode(
             continue;
         };
         let tensor = env.get(handle)?;
+        if at + 4 + tensor.layout.rank() > words.len() {
+            return Err(OpError::new(ErrorCode::Internal, "dispatch", "the results do not fit the arena"));
+        }
         device = tensor.device();
         words[at] = handle as f64;
         words[at + 1] = f64::from(tensor.dtype as u8);
