@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::command::{Command, KernelCommand, Operands, Work};
 use crate::device::{Device, DeviceId, META, byte_size, device};
-use crate::env::{Env, Handle, Tensor, allocate_bytes};
-use crate::private_pool::PrivatePool;
+use crate::env::{Env, Handle, Tensor};
 use crate::recording::Recorder;
+use crate::source::Source;
 use crate::storage::Storage;
 
 /// One call as it comes over the wire.
@@ -81,16 +81,16 @@ impl Env {
         let kernel = device.kernel(call.op).ok_or_else(|| {
             infer.error(ErrorCode::NoKernel, format!("there is no kernel for device \"{}\"", device.name))
         })?;
-        let pool = recorder.as_ref().map(|recorder| &recorder.pool);
+        let source = Source { device, pool: recorder.as_ref().map(|recorder| &recorder.pool) };
         for (i, spec) in specs.iter().enumerate() {
             let wanted = call.wanted & (1 << i) != 0;
             outputs.push(match wanted {
-                true => Some(Env::allocate(device, spec.dtype, &spec.shape, op.name, pool)?),
+                true => Some(source.tensor(spec.dtype, &spec.shape, op.name)?),
                 false => None,
             });
         }
         let mut operands = Operands::new();
-        let scratch = operands.fill(device, op, kernel, &call.attrs, &tensors, outputs, pool)?;
+        let scratch = operands.fill(source, op, kernel, &call.attrs, &tensors, outputs)?;
         let cost = (kernel.cost)(&operands.inputs, &operands.outputs, &call.attrs);
         if let Some(recorder) = recorder {
             if !device.same(recorder.device) {
@@ -243,13 +243,12 @@ impl Operands {
     /// has been handed over.
     fn fill(
         &mut self,
-        device: &'static Device,
+        source: Source,
         op: &'static OpDef,
         kernel: &'static Kernel,
         attrs: &Attrs,
         tensors: &[Option<&Tensor>],
         outputs: &[Option<Tensor>],
-        pool: Option<&Arc<PrivatePool>>,
     ) -> Result<Vec<Storage>, OpError> {
         let mut scratch = Vec::new();
         for (position, tensor) in tensors.iter().enumerate() {
@@ -265,8 +264,7 @@ impl Operands {
                 continue;
             }
             let bytes = byte_size(view.dtype, view.shape());
-            let storage =
-                allocate_bytes(device, bytes, op.name, pool, || "a row-major copy of an input".into())?;
+            let storage = source.bytes(bytes, op.name, || "a row-major copy of an input".into())?;
             let layout = Layout::contiguous(view.shape());
             let dense = View { base: storage.ptr(), dtype: view.dtype, layout };
             self.copies.push((view, dense.clone()));
@@ -279,7 +277,7 @@ impl Operands {
         let bytes = (kernel.workspace)(&self.inputs, &self.outputs, attrs);
         if bytes > 0 {
             let what = || "the scratch memory of the kernel".into();
-            let storage = allocate_bytes(device, Some(bytes), op.name, pool, what)?;
+            let storage = source.bytes(Some(bytes), op.name, what)?;
             self.workspace = storage.ptr();
             scratch.push(storage);
         }

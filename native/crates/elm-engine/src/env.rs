@@ -4,9 +4,9 @@ use elm_core::{DType, ErrorCode, Layout, OpError, View};
 use memmap2::MmapMut;
 
 use crate::command::{Command, Read};
-use crate::device::{Device, DeviceId, META, byte_size, device};
-use crate::private_pool::PrivatePool;
+use crate::device::{DeviceId, META, byte_size, device};
 use crate::recording::Recorder;
+use crate::source::Source;
 use crate::storage::Storage;
 
 /// Names a tensor of one environment: generation · 2²⁴ + slot. A slot that is used again gets the next
@@ -131,19 +131,6 @@ impl Env {
         true
     }
 
-    /// A row-major tensor without values.
-    pub(crate) fn allocate(
-        device: &'static Device,
-        dtype: DType,
-        shape: &[usize],
-        op: &'static str,
-        pool: Option<&Arc<PrivatePool>>,
-    ) -> Result<Tensor, OpError> {
-        let what = || format!("{dtype}{shape:?}");
-        let storage = allocate_bytes(device, byte_size(dtype, shape), op, pool, what)?;
-        Ok(Tensor { storage: Some(Arc::new(storage)), dtype, layout: Layout::contiguous(shape) })
-    }
-
     /// A tensor of host bytes, which are copied before this returns.
     pub fn write(
         &mut self,
@@ -165,7 +152,7 @@ impl Env {
             let tensor = Tensor { storage: None, dtype, layout: Layout::contiguous(shape) };
             return Ok(self.insert(tensor, OP));
         };
-        let tensor = Env::allocate(device, dtype, shape, OP, None)?;
+        let tensor = Source::of(device).tensor(dtype, shape, OP)?;
         let command = Command::Write { bytes: bytes.to_vec(), to: tensor.view().base };
         if let Some(command) = device.stream.run_if_idle(device, command) {
             device.stream.enqueue(command);
@@ -226,42 +213,5 @@ impl Env {
             device.stream.enqueue(command);
         }
         Ok(read)
-    }
-}
-
-pub(crate) fn allocate_bytes(
-    device: &'static Device,
-    bytes: Option<usize>,
-    op: &'static str,
-    pool: Option<&Arc<PrivatePool>>,
-    what: impl Fn() -> String,
-) -> Result<Storage, OpError> {
-    let Some(bytes) = bytes else {
-        let message = format!("{} is larger than any memory", what());
-        return Err(OpError::new(ErrorCode::OutOfMemory, op, message));
-    };
-    let alloc = || pool.map_or_else(|| device.allocator.alloc(bytes), |pool| pool.alloc(bytes));
-    let block = alloc().or_else(|_| {
-        // Cached blocks of other sizes may be all that is in the way.
-        device.trim();
-        alloc()
-    });
-    match block {
-        Ok(block) => Ok(match pool {
-            None => Storage::owned(device, block, bytes),
-            Some(pool) => Storage::private(device, block, bytes, pool),
-        }),
-        Err(stats) => {
-            let message = format!(
-                "{} asks for {bytes} bytes on {}; {} of {} are in use (peak {}, cached {})",
-                what(),
-                device.name,
-                stats.current,
-                stats.limit,
-                stats.peak,
-                stats.cached
-            );
-            Err(OpError::new(ErrorCode::OutOfMemory, op, message))
-        }
     }
 }

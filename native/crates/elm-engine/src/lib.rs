@@ -12,6 +12,7 @@ mod private_pool;
 mod recording;
 mod replay;
 mod share;
+mod source;
 mod storage;
 mod stream;
 

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use elm_core::{ErrorCode, Layout, OpDef, OpError, View};
+use elm_core::{ErrorCode, OpDef, OpError, View};
 
 use crate::cell::Cell;
 use crate::command::Work;
@@ -16,6 +16,9 @@ use crate::device::Device;
 use crate::env::{Handle, Tensor};
 use crate::private_pool::PrivatePool;
 use crate::storage::Storage;
+
+/// Nanoseconds of a kernel beside its arithmetic, which estimates of cost leave out; a list has many.
+const LAUNCH: u64 = 150;
 
 /// A list of work as a device likes to run it.
 pub trait Program: Send + Sync {
@@ -116,7 +119,7 @@ impl Recorder {
 
     pub(crate) fn push(&mut self, work: Work, cost: u64) {
         self.works.push(work);
-        self.cost += cost;
+        self.cost += cost + LAUNCH;
     }
 
     /// The tensors that a replay gives, while they live.
@@ -199,15 +202,6 @@ impl Replay {
                 poison(&recording.writes, &error);
             }
         }
-    }
-}
-
-/// `tensor` laid out row-major from the start of a storage of its own.
-pub(crate) fn fresh(tensor: &Tensor, storage: Storage) -> Tensor {
-    Tensor {
-        storage: Some(Arc::new(storage)),
-        dtype: tensor.dtype,
-        layout: Layout::contiguous(&tensor.layout.shape),
     }
 }
 

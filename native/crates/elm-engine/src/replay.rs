@@ -3,10 +3,11 @@ use std::sync::Arc;
 use elm_core::{ErrorCode, OpError, View};
 
 use crate::command::Command;
-use crate::device::{DeviceId, byte_size, device};
+use crate::device::{DeviceId, device};
 use crate::dispatch::{check_poison, failure_of, sync_mode};
-use crate::env::{Env, Handle, Tensor, allocate_bytes};
-use crate::recording::{Recorder, Recording, Replay, error, fresh};
+use crate::env::{Env, Handle, Tensor};
+use crate::recording::{Recorder, Recording, Replay, error};
+use crate::source::Source;
 
 /// Recording and replay of an environment's calls; at most one recording goes on at a time.
 impl Env {
@@ -27,8 +28,8 @@ impl Env {
         if like.storage.as_ref().is_none_or(|storage| !storage.device.same(recorder.device)) {
             return Err(error(format!("arguments must lie on {}", recorder.device.name)));
         }
-        let tensor =
-            Env::allocate(recorder.device, like.dtype, &like.layout.shape, "capture", Some(&recorder.pool))?;
+        let source = Source { device: recorder.device, pool: Some(&recorder.pool) };
+        let tensor = source.tensor(like.dtype, &like.layout.shape, "capture")?;
         let handle = self.insert(tensor.clone(), "capture");
         if let Some(recorder) = &mut self.recorder {
             recorder.add_input(tensor);
@@ -102,11 +103,9 @@ impl Env {
         let captured: Vec<Option<&Tensor>> = recording.captured.iter().map(|(_, t)| Some(t)).collect();
         check_poison(&captured)?;
         let device = recording.device;
-        let results = recording.outputs.iter().map(|like| {
-            let bytes = byte_size(like.dtype, &like.layout.shape);
-            let what = || format!("{}{:?}", like.dtype, like.layout.shape.as_slice());
-            Ok(fresh(like, allocate_bytes(device, bytes, "capture", None, what)?))
-        });
+        let source = Source::of(device);
+        let results =
+            recording.outputs.iter().map(|like| source.tensor(like.dtype, &like.layout.shape, "capture"));
         let results = results.collect::<Result<Vec<_>, OpError>>()?;
         let command = Replay {
             recording: Arc::clone(recording),
