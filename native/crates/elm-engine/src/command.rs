@@ -8,21 +8,16 @@ use crate::cell::Cell;
 use crate::device::Device;
 use crate::recording::Replay;
 
-/// The memory of one kernel's run: addresses, not owners (see `alloc`).
-pub struct Operands {
+/// One kernel with its memory. It holds addresses, not owners: see `alloc`.
+pub struct Work {
+    pub op: &'static OpDef,
+    pub kernel: &'static Kernel,
+    pub attrs: Attrs,
     pub inputs: SmallVec<[Option<View>; 4]>,
     pub outputs: SmallVec<[Option<View>; 2]>,
     /// Strided inputs that the kernel wants row-major: copied from, to.
     pub copies: Vec<(View, View)>,
     pub workspace: *mut u8,
-}
-
-/// One kernel with all that it needs, to be run later.
-pub struct Work {
-    pub op: &'static OpDef,
-    pub kernel: &'static Kernel,
-    pub attrs: Attrs,
-    pub operands: Operands,
 }
 
 /// Work that waits for its turn, with what decides then whether its inputs can be trusted.
@@ -135,27 +130,33 @@ impl KernelCommand {
 }
 
 impl Work {
-    pub fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
-        self.operands.run(device, self.kernel, &self.attrs)
+    /// Work without its memory.
+    #[inline]
+    pub fn new(op: &'static OpDef, kernel: &'static Kernel, attrs: Attrs) -> Work {
+        let (inputs, outputs) = (SmallVec::new(), SmallVec::new());
+        Work { op, kernel, attrs, inputs, outputs, copies: Vec::new(), workspace: std::ptr::null_mut() }
     }
-}
 
-impl Operands {
+    /// Rough nanoseconds on one core.
+    pub fn cost(&self) -> u64 {
+        (self.kernel.cost)(&self.inputs, &self.outputs, &self.attrs)
+    }
+
     /// Runs the kernel; a failure is noted for the next fence, and the caller poisons what would have been written.
-    pub fn run(&self, device: &Device, kernel: &'static Kernel, attrs: &Attrs) -> Result<(), Arc<OpError>> {
-        self.compute(device, kernel, attrs).map_err(|error| {
-            let error = Arc::new(OpError::new(error.code, kernel.op, error.message));
+    pub fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
+        self.compute(device).map_err(|error| {
+            let error = Arc::new(OpError::new(error.code, self.op.name, error.message));
             device.note_failure(&error);
             error
         })
     }
 
-    fn compute(&self, device: &Device, kernel: &'static Kernel, attrs: &Attrs) -> Result<(), KernelError> {
+    fn compute(&self, device: &Device) -> Result<(), KernelError> {
         let body = AssertUnwindSafe(|| {
             device.with_context(|context| {
                 self.copies.iter().for_each(|(from, to)| device.copy(from, to));
-                (kernel.run)(&KernelCall {
-                    attrs,
+                (self.kernel.run)(&KernelCall {
+                    attrs: &self.attrs,
                     inputs: &self.inputs,
                     outputs: &self.outputs,
                     workspace: self.workspace,

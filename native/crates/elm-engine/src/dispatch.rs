@@ -1,9 +1,9 @@
-use elm_core::{Arg, Attrs, ErrorCode, Infer, Kernel, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
+use elm_core::{Arg, Attrs, ErrorCode, Infer, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
 use smallvec::SmallVec;
 
 use std::sync::Arc;
 
-use crate::command::{Command, KernelCommand, Operands, Work};
+use crate::command::{Command, KernelCommand, Work};
 use crate::device::{Device, DeviceId, META, byte_size, device};
 use crate::env::{Env, Handle, Tensor};
 use crate::recording::Recorder;
@@ -50,15 +50,15 @@ impl Env {
         mut recorder: Option<&mut Recorder>,
     ) -> Result<(), OpError> {
         let tensors = self.resolve(op, call.inputs)?;
-        if let Some(recorder) = &mut recorder {
-            recorder.check(op, call.inputs, &tensors)?;
-        }
         let mut args: SmallVec<[Option<Arg>; 4]> = SmallVec::new();
         for tensor in &tensors {
             args.push(tensor.map(|t| Arg { dtype: t.dtype, layout: &t.layout }));
         }
         let infer = Infer { op, inputs: &args, attrs: &call.attrs };
         infer.check()?;
+        if let Some(recorder) = &mut recorder {
+            recorder.check(op, call.inputs, &tensors)?;
+        }
         let place = place(&infer, &tensors, call.device)?;
         if let Some(view) = op.view
             && let Some(layout) = view(&infer)?
@@ -89,29 +89,13 @@ impl Env {
                 false => None,
             });
         }
-        let mut operands = Operands::new();
-        let scratch = operands.fill(source, op, kernel, &call.attrs, &tensors, outputs)?;
-        let cost = (kernel.cost)(&operands.inputs, &operands.outputs, &call.attrs);
+        let mut work = Work::new(op, kernel, call.attrs);
+        let scratch = fill(&mut work, source, &tensors, outputs)?;
         if let Some(recorder) = recorder {
-            if !device.same(recorder.device) {
-                return Err(infer.error(ErrorCode::Capture, format!("{} is captured", recorder.device.name)));
-            }
-            recorder.push(Work { op, kernel, attrs: call.attrs, operands }, cost);
-            return Ok(());
+            return recorder.push(device, work);
         }
-        if let Some(_turn) = device.stream.turn(cost) {
-            // Work that was before may have failed since the first look.
-            check_poison(&tensors)?;
-            if let Err(error) = operands.run(device, kernel, &call.attrs) {
-                written(op, &tensors, outputs).for_each(|storage| storage.cell().poison(&error));
-            }
-        } else {
-            let cell = |storage: &Arc<Storage>| Arc::clone(storage.cell());
-            let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
-            let writes = written(op, &tensors, outputs).map(cell).collect();
-            let work = Work { op, kernel, attrs: call.attrs, operands };
-            let command = KernelCommand { work, reads, writes };
-            device.stream.enqueue(Command::Kernel(Box::new(command)));
+        if !run_at_once(device, &work, &tensors, outputs)? {
+            enqueue(device, work, &tensors, outputs);
         }
         // Only now: a block that is given back may be handed to a command of another environment.
         drop(scratch);
@@ -233,56 +217,71 @@ fn written<'a>(
     outputs.iter().flatten().filter_map(|t| t.storage.as_ref()).chain(mutated)
 }
 
-impl Operands {
-    fn new() -> Operands {
-        let (inputs, outputs) = (SmallVec::new(), SmallVec::new());
-        Operands { inputs, outputs, copies: Vec::new(), workspace: std::ptr::null_mut() }
+/// Fills in the views of a call, and allocates what only the kernel uses: the result, to be held until the work has been
+/// handed over.
+fn fill(
+    work: &mut Work,
+    source: Source,
+    tensors: &[Option<&Tensor>],
+    outputs: &[Option<Tensor>],
+) -> Result<Vec<Storage>, OpError> {
+    let Work { op, kernel, .. } = *work;
+    let mut scratch = Vec::new();
+    for (position, tensor) in tensors.iter().enumerate() {
+        let Some(tensor) = tensor else {
+            work.inputs.push(None);
+            continue;
+        };
+        let view = tensor.view();
+        let ready =
+            kernel.strided || view.layout.is_contiguous() || op.input_at(position, tensors.len()).mutates;
+        if ready {
+            work.inputs.push(Some(view));
+            continue;
+        }
+        let bytes = byte_size(view.dtype, view.shape());
+        let storage = source.bytes(bytes, op.name, || "a row-major copy of an input".into())?;
+        let layout = Layout::contiguous(view.shape());
+        let dense = View { base: storage.ptr(), dtype: view.dtype, layout };
+        work.copies.push((view, dense.clone()));
+        scratch.push(storage);
+        work.inputs.push(Some(dense));
     }
+    for tensor in outputs {
+        work.outputs.push(tensor.as_ref().map(Tensor::view));
+    }
+    let bytes = (kernel.workspace)(&work.inputs, &work.outputs, &work.attrs);
+    if bytes > 0 {
+        let what = || "the scratch memory of the kernel".into();
+        let storage = source.bytes(Some(bytes), op.name, what)?;
+        work.workspace = storage.ptr();
+        scratch.push(storage);
+    }
+    Ok(scratch)
+}
 
-    /// Fills in the views of a call, and allocates what only the kernel uses: the result, to be held until the command
-    /// has been handed over.
-    fn fill(
-        &mut self,
-        source: Source,
-        op: &'static OpDef,
-        kernel: &'static Kernel,
-        attrs: &Attrs,
-        tensors: &[Option<&Tensor>],
-        outputs: &[Option<Tensor>],
-    ) -> Result<Vec<Storage>, OpError> {
-        let mut scratch = Vec::new();
-        for (position, tensor) in tensors.iter().enumerate() {
-            let Some(tensor) = tensor else {
-                self.inputs.push(None);
-                continue;
-            };
-            let view = tensor.view();
-            let ready =
-                kernel.strided || view.layout.is_contiguous() || op.input_at(position, tensors.len()).mutates;
-            if ready {
-                self.inputs.push(Some(view));
-                continue;
-            }
-            let bytes = byte_size(view.dtype, view.shape());
-            let storage = source.bytes(bytes, op.name, || "a row-major copy of an input".into())?;
-            let layout = Layout::contiguous(view.shape());
-            let dense = View { base: storage.ptr(), dtype: view.dtype, layout };
-            self.copies.push((view, dense.clone()));
-            scratch.push(storage);
-            self.inputs.push(Some(dense));
-        }
-        for tensor in outputs {
-            self.outputs.push(tensor.as_ref().map(Tensor::view));
-        }
-        let bytes = (kernel.workspace)(&self.inputs, &self.outputs, attrs);
-        if bytes > 0 {
-            let what = || "the scratch memory of the kernel".into();
-            let storage = source.bytes(Some(bytes), op.name, what)?;
-            self.workspace = storage.ptr();
-            scratch.push(storage);
-        }
-        Ok(scratch)
+/// Runs cheap work if nothing is before it, and says whether it did.
+#[inline]
+fn run_at_once(
+    device: &Device,
+    work: &Work,
+    tensors: &[Option<&Tensor>],
+    outputs: &[Option<Tensor>],
+) -> Result<bool, OpError> {
+    let Some(_turn) = device.stream.turn(work.cost()) else { return Ok(false) };
+    // Work that was before may have failed since the first look.
+    check_poison(tensors)?;
+    if let Err(error) = work.run(device) {
+        written(work.op, tensors, outputs).for_each(|storage| storage.cell().poison(&error));
     }
+    Ok(true)
+}
+
+fn enqueue(device: &Device, work: Work, tensors: &[Option<&Tensor>], outputs: &[Option<Tensor>]) {
+    let cell = |storage: &Arc<Storage>| Arc::clone(storage.cell());
+    let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
+    let writes = written(work.op, tensors, outputs).map(cell).collect();
+    device.stream.enqueue(Command::Kernel(Box::new(KernelCommand { work, reads, writes })));
 }
 
 /// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.

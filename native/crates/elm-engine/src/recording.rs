@@ -117,9 +117,15 @@ impl Recorder {
         Ok(())
     }
 
-    pub(crate) fn push(&mut self, work: Work, cost: u64) {
+    pub(crate) fn push(&mut self, device: &Device, work: Work) -> Result<(), OpError> {
+        if !device.same(self.device) {
+            let message =
+                format!("{} lies on {}, but {} is captured", work.op.name, device.name, self.device.name);
+            return Err(error(message));
+        }
+        self.cost += work.cost() + LAUNCH;
         self.works.push(work);
-        self.cost += cost + LAUNCH;
+        Ok(())
     }
 
     /// The tensors that a replay gives, while they live.
