@@ -14,8 +14,8 @@ export interface NativeCore {
   track(objects: readonly object[], count: number): void;
   /** One more owner; a pinned one needs the present values. */
   retain(id: number, pin: boolean): void;
-  /** One owner less; whether that freed the tensor. */
-  release(id: number, pinned: boolean): boolean;
+  /** One owner less; the last one's end frees the tensor. */
+  release(id: number, pinned: boolean): void;
   /** The same for an object that was given to `track`, so that its collection does not release it again. */
   releaseTracked(id: number): void;
   releaseMany(ids: Float64Array, count: number, pinned: boolean): void;

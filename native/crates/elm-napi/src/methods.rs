@@ -76,8 +76,8 @@ fn retain(js: Js, core: &mut Core, args: &[Value]) -> Result {
 
 /// `release(id, pinned)`: one owner less.
 fn release(js: Js, core: &mut Core, args: &[Value]) -> Result {
-    let freed = core.env.release(handle(js, args[0])?, js.get_bool(args[1])?);
-    Ok(js.boolean(freed))
+    core.env.release(handle(js, args[0])?, js.get_bool(args[1])?);
+    Ok(NOTHING)
 }
 
 /// `releaseTracked(id)`: the same by an object that `track` observes.
