@@ -10,13 +10,13 @@ export interface NativeCore {
   dispatch(op: number): void;
   /** The same in an array of the caller's, for calls that outgrow the arena. */
   dispatchLarge(op: number, words: Float64Array): void;
-  /** Frees the tensor once `object` has been collected. */
-  track(object: object, id: number): void;
+  /** Frees each tensor once its object has been collected; the ids lie in the arena. */
+  track(objects: readonly object[], count: number): void;
   /** One more owner; a pinned one needs the present values. */
   retain(id: number, pin: boolean): void;
-  /** One owner less; whether that freed the tensor. */
-  release(id: number, pinned: boolean): boolean;
-  /** The same for the object that was given to `track`, so that its collection does not release it again. */
+  /** One owner less; the last one's end frees the tensor. */
+  release(id: number, pinned: boolean): void;
+  /** The same for an object that was given to `track`, so that its collection does not release it again. */
   releaseTracked(id: number): void;
   releaseMany(ids: Float64Array, count: number, pinned: boolean): void;
   /** Collects garbage and frees what was dropped outside scopes. */
@@ -39,6 +39,18 @@ export interface NativeCore {
   isContiguous(id: number): boolean;
   share(id: number): number;
   adopt(token: number): void;
+  /** From here on calls are recorded instead of run. */
+  captureBegin(device: number): void;
+  /** A tensor that stands for an argument; it lies in the arena like the output of a call. */
+  captureInput(id: number): void;
+  /** What a replay gives. */
+  captureOutputs(ids: Float64Array): void;
+  /** Ends the recording: its number. */
+  captureEnd(): number;
+  captureAbort(): void;
+  captureRelease(recording: number): void;
+  /** The results lie in the arena; false if a captured tensor has been freed, so that the recording must be made again. */
+  replay(recording: number, ids: Float64Array): boolean;
   /** JSON: `{"file", "header": as in the file, "tensors": [{"name", "dtype", "shape", "start"}]}`. */
   openSafetensors(path: string): string;
   closeSafetensors(file: number): void;

@@ -122,6 +122,13 @@ export class DeviceError extends OpenELMError {
   }
 }
 
+/** A function that `device.capture` cannot record; the message names the reason. */
+export class CaptureError extends OpenELMError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("CAPTURE", message, options);
+  }
+}
+
 /** The library is used in a way that cannot work, whatever the data. */
 export class UsageError extends OpenELMError {
   constructor(message: string, code: ErrorCode = "USAGE", options?: ErrorOptions) {

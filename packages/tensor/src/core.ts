@@ -1,4 +1,5 @@
 import {
+  CaptureError,
   DeviceError,
   DisposedError,
   type ErrorCode,
@@ -27,6 +28,8 @@ function makeError(code: string, op: string, message: string, inputs: string): E
       return new DisposedError(`${op}: ${message}; return it from its scope or keep(t) to use it later`);
     case "OUT_OF_MEMORY":
       return new OutOfMemoryError(`${op}: ${message}`);
+    case "CAPTURE":
+      return new CaptureError(`${op}: ${message}`);
     case "DEVICE_LOST":
     case "DEVICE_UNAVAILABLE":
       return new DeviceError(code, `${op}: ${message}`);

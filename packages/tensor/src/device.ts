@@ -1,5 +1,7 @@
 import { DeviceError } from "@openelm/native";
+import { type Captured, capture } from "./capture.js";
 import { arena, core, finishRead } from "./core.js";
+import type { Synchronous } from "./scope.js";
 
 const META_ID = 0xffff_ffff;
 const NOTHING = new Uint8Array(0);
@@ -59,6 +61,36 @@ export class Device {
    */
   async ready({ pending = 1024 }: { pending?: number } = {}): Promise<void> {
     while (this.stats().pending > pending) await finishRead(core.fence(this.id, false), NOTHING);
+  }
+
+  /**
+   * A function that records the calls of `fn` once and replays them as one command, which spares all that a call costs
+   * beside its arithmetic.
+   *
+   * The first call with arguments of some shapes, dtypes and values runs `fn` as it is, so that lazy parameters and states
+   * come to be; the second records, and from then on JavaScript runs no more: later calls copy the tensors among the
+   * arguments into the recording, run it, and give fresh results. Other shapes, or another number, string or object among
+   * the arguments, are recorded anew (at most 8 recordings live at a time).
+   *
+   * All other tensors that `fn` uses are captured: they stay in memory, ops that write do so in place, and later runs see
+   * the values they have then. If one of them is freed, the next call records again. What changes from call to call must
+   * therefore be a tensor, an argument or captured; a number is recorded as it is.
+   *
+   * Inside a recording there are no values: reading throws {@link CaptureError}, and so do random ops (a replay would draw
+   * the same numbers), tensors made from host values, writing to an argument and tensors that outlive `fn` other than by
+   * its result. A gradient is taken inside `fn`, not of it.
+   *
+   * @throws DeviceError `DEVICE_UNAVAILABLE` on `"meta"`.
+   * @example
+   * ```ts
+   * const weight = tensor([[1, 2], [3, 4]]);
+   * using forward = device("cpu").capture((x: Tensor) => x.matmul(weight).add(1));
+   * for (const row of [[1, 0], [0, 1], [1, 1]]) await forward(tensor([row])).array(); // [[2, 3]], [[4, 5]], [[5, 7]]
+   * ```
+   */
+  capture<A extends readonly unknown[], R>(fn: (...args: A) => Synchronous<R>): Captured<A, R> {
+    this.#check();
+    return capture(this, fn);
   }
 
   memory(): MemoryStats {

@@ -157,7 +157,7 @@ export function execute(
   for (let i = 0; i < op.attrs.length; i++) at = writeAttr(words, at, op, op.attrs[i]!, attrs[i]);
   if (words === arena) core.dispatch(op.index);
   else core.dispatchLarge(op.index, words);
-  return readOutputs(op, inputs, words);
+  return readOutputs(op.outputs.length, inputs, words);
 }
 
 /** An array that surely holds the call, when the arena may not. */
@@ -214,27 +214,31 @@ function badAttr(op: OpInfo, attr: AttrInfo, value: AttrValue, what: string): Op
   return new OpError("INVALID_ARGUMENT", op.name, `${attr.name} must be ${what}, got ${got}`);
 }
 
-function readOutputs(op: OpInfo, inputs: Inputs, words: Float64Array): (Tensor | null)[] {
+/** The `total` tensors that lie in `words`; most have the shape of the first input. @internal */
+export function readOutputs(total: number, inputs: Inputs, words: Float64Array): (Tensor | null)[] {
   const device = deviceOfId(words[0]!);
-  const total = op.outputs.length;
   if (total === 1 && words[1] !== 0) {
-    return [new Tensor(words[1]!, DTYPES[words[2]!]!, readShape(words, 3, inputs), device)];
+    const shape = readShape(words, 4, inputs);
+    return [new Tensor(words[1]!, DTYPES[words[2]!]!, shape, device, "scope", words[3]!)];
   }
   // All words are read before the first tensor is made: making one may call the core, which may use the arena.
   const outputs: (Tensor | null)[] = [];
   const ids: number[] = [];
   const dtypes: DType[] = [];
   const shapes: Shape[] = [];
+  const footprints: number[] = [];
   for (let i = 0, at = 1; i < total; i++) {
     const id = words[at++]!;
     ids.push(id);
     outputs.push(null);
     dtypes.push(DTYPES[words[at]!]!);
-    shapes.push(id === 0 ? [] : readShape(words, at + 1, inputs));
-    if (id !== 0) at += 2 + shapes[i]!.length;
+    footprints.push(words[at + 1]!);
+    shapes.push(id === 0 ? [] : readShape(words, at + 2, inputs));
+    if (id !== 0) at += 3 + shapes[i]!.length;
   }
   for (let i = 0; i < total; i++) {
-    if (ids[i] !== 0) outputs[i] = new Tensor(ids[i]!, dtypes[i]!, shapes[i]!, device);
+    if (ids[i] === 0) continue;
+    outputs[i] = new Tensor(ids[i]!, dtypes[i]!, shapes[i]!, device, "scope", footprints[i]!);
   }
   return outputs;
 }

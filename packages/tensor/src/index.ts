@@ -3,6 +3,7 @@ import { attachMethods } from "./methods.js";
 import { markRealm } from "./realm.js";
 
 export {
+  CaptureError,
   DeviceError,
   DisposedError,
   DuplicatePackageError,
@@ -17,6 +18,7 @@ export {
   UsageError,
 } from "@openelm/native";
 export { autocast, currentAutocast } from "./autocast.js";
+export type { Captured } from "./capture.js";
 export { argsort } from "./composed/argsort.js";
 export { einsum } from "./composed/einsum.js";
 export { expandDims } from "./composed/expand-dims.js";

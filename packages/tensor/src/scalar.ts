@@ -1,7 +1,9 @@
-import { OpError } from "@openelm/native";
+import { CaptureError, OpError } from "@openelm/native";
+import { isRecording } from "./capture-state.js";
 import { defaults } from "./defaults.js";
-import { type DeviceLike, device as deviceOf } from "./device.js";
+import { type Device, type DeviceLike, device as deviceOf } from "./device.js";
 import { DTYPE_INFO, type DType, hostArray, isHalf } from "./dtype.js";
+import { cast, full } from "./generated/internal.js";
 import { keep } from "./scope.js";
 import type { Tensor } from "./tensor.js";
 import { upload } from "./upload.js";
@@ -27,6 +29,7 @@ export function scalar(
   const found = cache.get(key);
   if (found !== undefined && !found.isDisposed) return found;
   checkScalar(value, dtype, op);
+  if (isRecording()) return record(value, dtype, device);
   const made = keep(make(value, dtype, device));
   if (cache.size >= CACHE_SIZE) {
     const [oldest] = cache.keys();
@@ -34,6 +37,16 @@ export function scalar(
   }
   cache.set(key, made);
   return made;
+}
+
+/** The same as calls, which a recording can hold, and with the same roundings. */
+function record(value: number | bigint | boolean, dtype: DType, device: Device): Tensor {
+  const number = Number(value);
+  if (typeof value === "bigint" && BigInt(number) !== value) {
+    throw new CaptureError(`${value} is past 2⁵³; make a tensor of it before the function is captured`);
+  }
+  if (!isHalf(dtype)) return full([], number, { dtype, device });
+  return cast(full([], number, { dtype: "f32", device }), dtype);
 }
 
 /** Throws `NOT_REPRESENTABLE` if an integer dtype has no such value. @internal */
@@ -54,7 +67,7 @@ export function checkScalar(value: number | bigint | boolean, dtype: DType, op: 
   }
 }
 
-function make(value: number | bigint | boolean, dtype: DType, device: ReturnType<typeof deviceOf>): Tensor {
+function make(value: number | bigint | boolean, dtype: DType, device: Device): Tensor {
   if (isHalf(dtype)) return upload(Float32Array.of(Number(value)), dtype, [], device);
   const array = hostArray(dtype, 1);
   if (array instanceof BigInt64Array) array[0] = BigInt(value);

@@ -1,5 +1,6 @@
 import { UsageError } from "@openelm/native";
 import { core } from "./core.js";
+import { nursery } from "./nursery.js";
 import type { Tensor } from "./tensor.js";
 import { visitExisting } from "./tree.js";
 
@@ -47,6 +48,7 @@ export class Scope {
 
   /** @internal */
   _add(tensor: Tensor): void {
+    tensor._scope = this;
     this.#tensors.push(tensor);
   }
 
@@ -92,10 +94,8 @@ export class Scope {
 }
 
 function moveTo(tensor: Tensor, scope: Scope | null): void {
-  tensor._scope = scope;
-  if (tensor._id === 0) return;
   if (scope) scope._add(tensor);
-  else core.track(tensor, tensor._id);
+  else nursery._add(tensor, Number.POSITIVE_INFINITY);
 }
 
 /**
@@ -120,6 +120,6 @@ export function scope<T>(fn: () => Synchronous<T>): T {
 
 /** Takes a tensor out of its scope: it lives until `dispose()` or until nothing refers to it. */
 export function keep<T extends Tensor>(tensor: T): T {
-  if (tensor._scope !== null) moveTo(tensor, null);
+  if (tensor._scope !== null && tensor._scope !== nursery) moveTo(tensor, null);
   return tensor;
 }

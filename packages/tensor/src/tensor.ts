@@ -4,6 +4,7 @@ import { type Device, deviceOfId } from "./device.js";
 import { DTYPE_INFO, DTYPES, type DType } from "./dtype.js";
 import type { OpMethods } from "./generated/methods.js";
 import type { ComposedMethods } from "./methods.js";
+import { type Nursery, nursery } from "./nursery.js";
 import { currentScope, type Scope } from "./scope.js";
 
 /** Sizes of the axes, outermost first. */
@@ -28,11 +29,18 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   readonly device: Device;
   /** Number of the tensor in the core; 0 once freed. @internal */
   _id: number;
-  /** Who frees it. @internal */
-  _scope: Scope | null;
+  /** Who frees it; `null`: the core, once nothing refers to the object. @internal */
+  _scope: Scope | Nursery | null;
 
-  /** Takes over one reference to `id`. @internal */
-  constructor(id: number, dtype: D, shape: S, device: Device, owner: "scope" | "caller" = "scope") {
+  /** Takes over one reference to `id`, whose storage has `footprint` bytes. @internal */
+  constructor(
+    id: number,
+    dtype: D,
+    shape: S,
+    device: Device,
+    owner: "scope" | "caller" = "scope",
+    footprint = Number.POSITIVE_INFINITY,
+  ) {
     this._id = id;
     this.dtype = dtype;
     this.shape = shape;
@@ -40,9 +48,8 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     this._scope = null;
     if (owner === "caller") return;
     const scope = currentScope();
-    this._scope = scope;
     if (scope) scope._add(this);
-    else core.track(this, id);
+    else nursery._add(this, footprint);
   }
 
   /** How many axes. */
@@ -151,8 +158,13 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
    */
   static fromShared(token: number): Tensor {
     core.adopt(token);
-    const [device, id, dtype, rank] = arena;
-    const shape = Array.from(arena.subarray(4, 4 + rank!));
+    return Tensor._fromArena();
+  }
+
+  /** The one tensor that the core has put into the arena. @internal */
+  static _fromArena(): Tensor {
+    const [device, id, dtype, , rank] = arena;
+    const shape = Array.from(arena.subarray(5, 5 + rank!));
     return new Tensor(id!, DTYPES[dtype!]!, shape, deviceOfId(device!));
   }
 

@@ -124,6 +124,31 @@ describe("workers", () => {
       `),
     ));
 
+  test("several record and replay at once, each its own", () =>
+    ok(
+      WORKER(`
+        const { device, full, ones, scope } = await import("@openelm/tensor");
+        function work(seed) {
+          const weight = full([64, 64], seed / 64);
+          const step = device("cpu").capture((x) => x.matmul(weight).add(seed).mul(0.5));
+          for (let i = 0; i < 200; i++) {
+            const good = scope(() => {
+              const x = full([8 + (i % 2), 64], i);
+              return step(x).sub(x.matmul(weight).add(seed).mul(0.5)).abs().sum().itemSync() === 0;
+            });
+            if (!good) return "wrong";
+          }
+          return "ok";
+        }
+        if (isMainThread) {
+          const workers = Array.from({ length: 3 }, (_, i) => start(i + 1));
+          const ends = workers.map((w) => new Promise((resolve, reject) => w.on("error", reject).on("message", resolve)));
+          const all = [work(9), ...(await Promise.all(ends))];
+          console.log(all.every((end) => end === "ok") ? "ok" : all);
+        } else parentPort.postMessage(work(workerData));
+      `),
+    ));
+
   test("a worker as the only one that loads the package", () =>
     ok(
       WORKER(`

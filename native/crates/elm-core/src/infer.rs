@@ -8,6 +8,7 @@ pub struct Arg<'a> {
 }
 
 impl Arg<'_> {
+    #[inline]
     pub fn spec(&self) -> TensorSpec {
         TensorSpec::new(self.dtype, &self.layout.shape)
     }
@@ -142,10 +143,27 @@ impl<'a> Infer<'a> {
     /// The broadcast shape of the inputs at `positions`.
     #[inline]
     pub fn broadcast(&self, positions: &[usize]) -> Result<Shape, OpError> {
-        let rank = positions.iter().map(|&p| self.shape(p).len()).max().unwrap_or(0);
+        self.broadcast_shapes(positions.iter().map(|&position| self.shape(position)))
+    }
+
+    /// The broadcast shape of all inputs, none of which may be absent.
+    #[inline]
+    pub fn broadcast_all(&self) -> Result<Shape, OpError> {
+        self.broadcast_shapes((0..self.inputs.len()).map(|position| self.shape(position)))
+    }
+
+    #[inline]
+    fn broadcast_shapes<'s>(
+        &self,
+        shapes: impl Iterator<Item = &'s [usize]> + Clone,
+    ) -> Result<Shape, OpError> {
+        let first = shapes.clone().next().unwrap_or_default();
+        if shapes.clone().all(|shape| shape == first) {
+            return Ok(Shape::from_slice(first));
+        }
+        let rank = shapes.clone().map(<[usize]>::len).max().unwrap_or(0);
         let mut out = Shape::from_elem(1, rank);
-        for &position in positions {
-            let shape = self.shape(position);
+        for shape in shapes {
             let lead = rank - shape.len();
             for (axis, &dim) in shape.iter().enumerate() {
                 let slot = &mut out[lead + axis];

@@ -17,13 +17,22 @@ pub fn elements(shape: &[usize]) -> usize {
 }
 
 /// What a tensor is, without its values.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct TensorSpec {
     pub dtype: DType,
     pub shape: Shape,
 }
 
+// `SmallVec::clone` pushes item by item; `from_slice` copies them at once. Every call clones several layouts.
+impl Clone for TensorSpec {
+    #[inline]
+    fn clone(&self) -> TensorSpec {
+        TensorSpec::new(self.dtype, &self.shape)
+    }
+}
+
 impl TensorSpec {
+    #[inline]
     pub fn new(dtype: DType, shape: &[usize]) -> TensorSpec {
         TensorSpec { dtype, shape: Shape::from_slice(shape) }
     }
@@ -36,11 +45,22 @@ impl fmt::Debug for TensorSpec {
 }
 
 /// Where element `[i, j, …]` lies: `offset + i·strides[0] + j·strides[1] + …`, in elements of the storage.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
     pub shape: Shape,
     pub strides: Strides,
     pub offset: usize,
+}
+
+impl Clone for Layout {
+    #[inline]
+    fn clone(&self) -> Layout {
+        Layout {
+            shape: Shape::from_slice(&self.shape),
+            strides: Strides::from_slice(&self.strides),
+            offset: self.offset,
+        }
+    }
 }
 
 impl Layout {
@@ -61,6 +81,7 @@ impl Layout {
         self.shape.len()
     }
 
+    #[inline]
     pub fn elements(&self) -> usize {
         elements(&self.shape)
     }

@@ -1,5 +1,7 @@
 //! Elementwise loops over one, two or three operands of any layouts.
 
+use std::borrow::Cow;
+
 use elm_core::{KernelCall, View};
 
 use crate::element::{Element, Float, Real};
@@ -7,9 +9,13 @@ use crate::nd::Walk;
 use crate::view::{CallExt, ptr};
 
 /// `from` repeated to the shape of `to`, which the shape rule has checked.
-pub fn broadcast(from: &View, to: &View) -> View {
+#[inline]
+pub fn broadcast<'a>(from: &'a View, to: &View) -> Cow<'a, View> {
+    if from.shape() == to.shape() {
+        return Cow::Borrowed(from);
+    }
     let layout = from.layout.broadcast_to(to.shape()).expect("the shape rule has checked it");
-    View { layout, ..from.clone() }
+    Cow::Owned(View { base: from.base, dtype: from.dtype, layout })
 }
 
 /// Writes `f(x)` elementwise to output 0. Unit steps get a loop of their own, which vectorizes.
@@ -101,7 +107,7 @@ pub fn map3<A: Copy + Send, B: Copy + Send, C: Copy + Send, Y: Copy + Send>(
     f: impl Fn(A, B, C) -> Y + Sync,
 ) {
     let y = call.output(0);
-    let inputs: [View; 3] = std::array::from_fn(|i| broadcast(call.input(i), y));
+    let inputs: [Cow<View>; 3] = std::array::from_fn(|i| broadcast(call.input(i), y));
     let walk = Walk::new([&y.layout, &inputs[0].layout, &inputs[1].layout, &inputs[2].layout]);
     let (out, a, b, c) = (ptr::<Y>(y), ptr::<A>(&inputs[0]), ptr::<B>(&inputs[1]), ptr::<C>(&inputs[2]));
     let steps = walk.steps;

@@ -126,13 +126,14 @@ fn system_alloc(size: usize) -> *mut u8 {
 }
 
 /// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.
-fn size_class(bytes: usize) -> (usize, usize) {
+pub fn size_class(bytes: usize) -> (usize, usize) {
     let bytes = bytes.max(ALIGN);
     let log = (usize::BITS - 1 - bytes.leading_zeros()) as usize;
     let base = 1usize << log;
+    // A power of two, so that rounding up needs no division.
     let step = (base / 4).max(ALIGN);
-    let size = base + (bytes - base).div_ceil(step) * step;
-    if size == base * 2 { ((log + 1) * 4, size) } else { (log * 4 + (size - base) / (base / 4).max(1), size) }
+    let size = (bytes + step - 1) & !(step - 1);
+    if size == base * 2 { ((log + 1) * 4, size) } else { (log * 4 + ((size - base) >> (log - 2)), size) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::cell::Cell;
 use crate::device::Device;
+use crate::recording::Replay;
 
 /// One kernel with its memory. It holds addresses, not owners: see `alloc`.
 pub struct Work {
@@ -15,7 +16,7 @@ pub struct Work {
     pub inputs: SmallVec<[Option<View>; 4]>,
     pub outputs: SmallVec<[Option<View>; 2]>,
     /// Strided inputs that the kernel wants row-major: copied from, to.
-    pub copies: SmallVec<[(View, View); 1]>,
+    pub copies: Vec<(View, View)>,
     pub workspace: *mut u8,
 }
 
@@ -71,6 +72,7 @@ impl Read {
 
 pub enum Command {
     Kernel(Box<KernelCommand>),
+    Replay(Box<Replay>),
     /// Host bytes into a row-major storage.
     Write {
         bytes: Vec<u8>,
@@ -96,6 +98,7 @@ impl Command {
     pub fn run(self, device: &Device) {
         match self {
             Command::Kernel(command) => command.run(device),
+            Command::Replay(replay) => replay.run(device),
             Command::Write { bytes, to } => {
                 // SAFETY: the storage was allocated for these bytes, and the stream's order keeps others away.
                 unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
@@ -127,6 +130,18 @@ impl KernelCommand {
 }
 
 impl Work {
+    /// Work without its memory.
+    #[inline]
+    pub fn new(op: &'static OpDef, kernel: &'static Kernel, attrs: Attrs) -> Work {
+        let (inputs, outputs) = (SmallVec::new(), SmallVec::new());
+        Work { op, kernel, attrs, inputs, outputs, copies: Vec::new(), workspace: std::ptr::null_mut() }
+    }
+
+    /// Rough nanoseconds on one core.
+    pub fn cost(&self) -> u64 {
+        (self.kernel.cost)(&self.inputs, &self.outputs, &self.attrs)
+    }
+
     /// Runs the kernel; a failure is noted for the next fence, and the caller poisons what would have been written.
     pub fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
         self.compute(device).map_err(|error| {

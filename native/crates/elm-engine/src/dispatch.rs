@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use elm_core::{Arg, Attrs, ErrorCode, Infer, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
+use smallvec::SmallVec;
 
-use elm_core::{Arg, Attrs, ErrorCode, Infer, Kernel, Layout, MAX_RANK, OpDef, OpError, TensorSpec, View};
-use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
 use crate::command::{Command, KernelCommand, Work};
 use crate::device::{Device, DeviceId, META, byte_size, device};
-use crate::env::{Env, Handle, Tensor, allocate_bytes};
+use crate::env::{Env, Handle, Tensor};
+use crate::recording::Recorder;
+use crate::source::Source;
 use crate::storage::Storage;
 
 /// One call as it comes over the wire.
@@ -26,60 +28,83 @@ impl Env {
     /// Checks a call, allocates what it writes, and hands it to the device. Returns before it has run.
     pub fn dispatch(&mut self, call: Call) -> Result<Outputs, OpError> {
         let op = elm_ops::OPS[call.op];
-        let made = self.start(op, call)?;
-        Ok(made.into_iter().map(|tensor| tensor.map(|tensor| self.insert(tensor, op.name))).collect())
+        let mut made = Made::new();
+        // The recorder is changed while the call borrows tensors of the table.
+        let mut recorder = self.recorder.take();
+        let started = self.start(op, call, &mut made, recorder.as_deref_mut());
+        self.recorder = recorder;
+        started?;
+        let mut outputs = Outputs::new();
+        for tensor in &mut made {
+            outputs.push(tensor.take().map(|tensor| self.insert(tensor, op.name)));
+        }
+        Ok(outputs)
     }
 
-    fn start(&self, op: &'static OpDef, call: Call) -> Result<Made, OpError> {
+    /// Everything but the handles: `outputs` receives the new tensors.
+    fn start(
+        &self,
+        op: &'static OpDef,
+        call: Call,
+        outputs: &mut Made,
+        mut recorder: Option<&mut Recorder>,
+    ) -> Result<(), OpError> {
         let tensors = self.resolve(op, call.inputs)?;
-        let args: SmallVec<[Option<Arg>; 4]> =
-            tensors.iter().map(|t| t.map(|t| Arg { dtype: t.dtype, layout: &t.layout })).collect();
+        let mut args: SmallVec<[Option<Arg>; 4]> = SmallVec::new();
+        for tensor in &tensors {
+            args.push(tensor.map(|t| Arg { dtype: t.dtype, layout: &t.layout }));
+        }
         let infer = Infer { op, inputs: &args, attrs: &call.attrs };
         infer.check()?;
+        if let Some(recorder) = &mut recorder {
+            recorder.check(op, call.inputs, &tensors)?;
+        }
         let place = place(&infer, &tensors, call.device)?;
         if let Some(view) = op.view
             && let Some(layout) = view(&infer)?
         {
             let source = tensors[0].expect("a view has an input");
             check_rank(&infer, layout.rank())?;
-            return Ok(smallvec![Some(Tensor {
-                storage: source.storage.clone(),
-                dtype: source.dtype,
-                layout
-            })]);
+            outputs.push(Some(Tensor { storage: source.storage.clone(), dtype: source.dtype, layout }));
+            return Ok(());
         }
         let specs = (op.infer)(&infer)?;
         specs.iter().try_for_each(|spec| check_rank(&infer, spec.shape.len()))?;
         let Some(device) = place else {
-            return Ok(on_meta(&specs, call.wanted));
+            outputs.extend(on_meta(&specs, call.wanted));
+            return Ok(());
         };
-        check_writes(&infer, &tensors)?;
+        if op.mutates() {
+            check_writes(&infer, &tensors)?;
+        }
         check_poison(&tensors)?;
         let kernel = device.kernel(call.op).ok_or_else(|| {
             infer.error(ErrorCode::NoKernel, format!("there is no kernel for device \"{}\"", device.name))
         })?;
-        let outputs = allocate_outputs(device, op, &specs, call.wanted)?;
-        let Prepared { work, cost, scratch } = prepare(device, op, kernel, call.attrs, &tensors, &outputs)?;
-        if let Some(_turn) = device.stream.turn(cost) {
-            // Work that was before may have failed since the first look.
-            check_poison(&tensors)?;
-            if let Err(error) = work.run(device) {
-                written(op, &tensors, &outputs).for_each(|storage| storage.cell.poison(&error));
-            }
-        } else {
-            let cell = |storage: &Arc<Storage>| Arc::clone(&storage.cell);
-            let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
-            let writes = written(op, &tensors, &outputs).map(cell).collect();
-            device.stream.enqueue(Command::Kernel(Box::new(KernelCommand { work, reads, writes })));
+        let source = Source { device, pool: recorder.as_ref().map(|recorder| &recorder.pool) };
+        for (i, spec) in specs.iter().enumerate() {
+            let wanted = call.wanted & (1 << i) != 0;
+            outputs.push(match wanted {
+                true => Some(source.tensor(spec.dtype, &spec.shape, op.name)?),
+                false => None,
+            });
+        }
+        let mut work = Work::new(op, kernel, call.attrs);
+        let scratch = fill(&mut work, source, &tensors, outputs)?;
+        if let Some(recorder) = recorder {
+            return recorder.push(device, work);
+        }
+        if !run_at_once(device, &work, &tensors, outputs)? {
+            enqueue(device, work, &tensors, outputs);
         }
         // Only now: a block that is given back may be handed to a command of another environment.
         drop(scratch);
         if sync_mode()
-            && let Some(error) = failure_of(device, &outputs)
+            && let Some(error) = failure_of(device, outputs)
         {
             return Err((*error).clone());
         }
-        Ok(outputs)
+        Ok(())
     }
 
     fn resolve(
@@ -92,7 +117,15 @@ impl Env {
             op: op.name,
             ..error
         };
-        inputs.iter().map(|handle| handle.map(|h| self.get(h).map_err(named)).transpose()).collect()
+        // Loops, here and below: collecting results costs a small call more than its arithmetic.
+        let mut tensors = SmallVec::new();
+        for handle in inputs {
+            tensors.push(match handle {
+                Some(handle) => Some(self.get(*handle).map_err(named)?),
+                None => None,
+            });
+        }
+        Ok(tensors)
     }
 }
 
@@ -113,7 +146,7 @@ fn place(
     infer: &Infer,
     tensors: &[Option<&Tensor>],
     default: DeviceId,
-) -> Result<Option<&'static Arc<Device>>, OpError> {
+) -> Result<Option<&'static Device>, OpError> {
     let mut ids = tensors.iter().flatten().map(|t| t.device());
     let id = ids.next().unwrap_or(default);
     if let Some(other) = ids.find(|&other| other != id) {
@@ -125,7 +158,7 @@ fn place(
         return Ok(None);
     }
     device(id)
-        .map(Some)
+        .map(|device| Some(&**device))
         .ok_or_else(|| infer.error(ErrorCode::DeviceUnavailable, format!("there is no device {id}")))
 }
 
@@ -161,28 +194,12 @@ fn check_writes(infer: &Infer, tensors: &[Option<&Tensor>]) -> Result<(), OpErro
     Ok(())
 }
 
-fn check_poison(tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
+pub(crate) fn check_poison(tensors: &[Option<&Tensor>]) -> Result<(), OpError> {
     let storages = tensors.iter().flatten().filter_map(|t| t.storage.as_ref());
-    match storages.into_iter().find_map(|storage| storage.cell.error()) {
+    match storages.into_iter().find_map(|storage| storage.error()) {
         Some(error) => Err((**error).clone()),
         None => Ok(()),
     }
-}
-
-fn allocate_outputs(
-    device: &Arc<Device>,
-    op: &'static OpDef,
-    specs: &[TensorSpec],
-    wanted: u32,
-) -> Result<Made, OpError> {
-    specs
-        .iter()
-        .enumerate()
-        .map(|(i, spec)| {
-            let wanted = wanted & (1 << i) != 0;
-            wanted.then(|| Env::allocate(device, spec.dtype, &spec.shape, op.name)).transpose()
-        })
-        .collect()
 }
 
 /// The storages that a call writes: its outputs, and what it changes in place.
@@ -200,66 +217,81 @@ fn written<'a>(
     outputs.iter().flatten().filter_map(|t| t.storage.as_ref()).chain(mutated)
 }
 
-/// A kernel with the memory that only it uses.
-struct Prepared {
-    work: Work,
-    cost: u64,
-    scratch: SmallVec<[Storage; 2]>,
-}
-
-fn prepare(
-    device: &Arc<Device>,
-    op: &'static OpDef,
-    kernel: &'static Kernel,
-    attrs: Attrs,
+/// Fills in the views of a call, and allocates what only the kernel uses: the result, to be held until the work has been
+/// handed over.
+fn fill(
+    work: &mut Work,
+    source: Source,
     tensors: &[Option<&Tensor>],
     outputs: &[Option<Tensor>],
-) -> Result<Prepared, OpError> {
-    let mut copies = SmallVec::new();
-    let mut scratch: SmallVec<[Storage; 2]> = SmallVec::new();
-    let mut inputs: SmallVec<[Option<View>; 4]> = SmallVec::with_capacity(tensors.len());
+) -> Result<Vec<Storage>, OpError> {
+    let Work { op, kernel, .. } = *work;
+    let mut scratch = Vec::new();
     for (position, tensor) in tensors.iter().enumerate() {
         let Some(tensor) = tensor else {
-            inputs.push(None);
+            work.inputs.push(None);
             continue;
         };
         let view = tensor.view();
         let ready =
-            kernel.strided || op.input_at(position, tensors.len()).mutates || view.layout.is_contiguous();
+            kernel.strided || view.layout.is_contiguous() || op.input_at(position, tensors.len()).mutates;
         if ready {
-            inputs.push(Some(view));
+            work.inputs.push(Some(view));
             continue;
         }
         let bytes = byte_size(view.dtype, view.shape());
-        let storage = allocate_bytes(device, bytes, op.name, || "a row-major copy of an input".into())?;
-        let dense = View { base: storage.ptr(), dtype: view.dtype, layout: Layout::contiguous(view.shape()) };
-        copies.push((view, dense.clone()));
+        let storage = source.bytes(bytes, op.name, || "a row-major copy of an input".into())?;
+        let layout = Layout::contiguous(view.shape());
+        let dense = View { base: storage.ptr(), dtype: view.dtype, layout };
+        work.copies.push((view, dense.clone()));
         scratch.push(storage);
-        inputs.push(Some(dense));
+        work.inputs.push(Some(dense));
     }
-    let output_views: SmallVec<[Option<View>; 2]> =
-        outputs.iter().map(|t| t.as_ref().map(Tensor::view)).collect();
-    let bytes = (kernel.workspace)(&inputs, &output_views, &attrs);
-    let mut workspace = std::ptr::null_mut();
+    for tensor in outputs {
+        work.outputs.push(tensor.as_ref().map(Tensor::view));
+    }
+    let bytes = (kernel.workspace)(&work.inputs, &work.outputs, &work.attrs);
     if bytes > 0 {
-        let storage =
-            allocate_bytes(device, Some(bytes), op.name, || "the scratch memory of the kernel".into())?;
-        workspace = storage.ptr();
+        let what = || "the scratch memory of the kernel".into();
+        let storage = source.bytes(Some(bytes), op.name, what)?;
+        work.workspace = storage.ptr();
         scratch.push(storage);
     }
-    let cost = (kernel.cost)(&inputs, &output_views, &attrs);
-    let work = Work { op, kernel, attrs, inputs, outputs: output_views, copies, workspace };
-    Ok(Prepared { work, cost, scratch })
+    Ok(scratch)
+}
+
+/// Runs cheap work if nothing is before it, and says whether it did.
+#[inline]
+fn run_at_once(
+    device: &Device,
+    work: &Work,
+    tensors: &[Option<&Tensor>],
+    outputs: &[Option<Tensor>],
+) -> Result<bool, OpError> {
+    let Some(_turn) = device.stream.turn(work.cost()) else { return Ok(false) };
+    // Work that was before may have failed since the first look.
+    check_poison(tensors)?;
+    if let Err(error) = work.run(device) {
+        written(work.op, tensors, outputs).for_each(|storage| storage.cell().poison(&error));
+    }
+    Ok(true)
+}
+
+fn enqueue(device: &Device, work: Work, tensors: &[Option<&Tensor>], outputs: &[Option<Tensor>]) {
+    let cell = |storage: &Arc<Storage>| Arc::clone(storage.cell());
+    let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
+    let writes = written(work.op, tensors, outputs).map(cell).collect();
+    device.stream.enqueue(Command::Kernel(Box::new(KernelCommand { work, reads, writes })));
 }
 
 /// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.
-fn sync_mode() -> bool {
+pub(crate) fn sync_mode() -> bool {
     static SYNC: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *SYNC.get_or_init(|| std::env::var("OPENELM_SYNC").is_ok_and(|v| v == "1"))
 }
 
-fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
+pub(crate) fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
     device.stream.wait_all();
     let storages = outputs.iter().flatten().filter_map(|t| t.storage.as_ref());
-    storages.into_iter().find_map(|storage| storage.cell.error().cloned())
+    storages.into_iter().find_map(|storage| storage.error().cloned())
 }

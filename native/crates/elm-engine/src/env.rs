@@ -4,7 +4,9 @@ use elm_core::{DType, ErrorCode, Layout, OpError, View};
 use memmap2::MmapMut;
 
 use crate::command::{Command, Read};
-use crate::device::{Device, DeviceId, META, byte_size, device};
+use crate::device::{DeviceId, META, byte_size, device};
+use crate::recording::Recorder;
+use crate::source::Source;
 use crate::storage::Storage;
 
 /// Names a tensor of one environment: generation · 2²⁴ + slot. A slot that is used again gets the next
@@ -23,11 +25,13 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    #[inline]
     pub fn device(&self) -> DeviceId {
         self.storage.as_ref().map_or(META, |storage| storage.device.id)
     }
 
     /// The memory as kernels see it. Only for tensors with a storage.
+    #[inline]
     pub fn view(&self) -> View {
         let base = self.storage.as_ref().map_or(std::ptr::null_mut(), |storage| storage.ptr());
         View { base, dtype: self.dtype, layout: self.layout.clone() }
@@ -47,6 +51,8 @@ struct Slot {
 pub struct Env {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// There while calls are recorded instead of run.
+    pub(crate) recorder: Option<Box<Recorder>>,
 }
 
 impl Env {
@@ -65,7 +71,16 @@ impl Env {
         slot.references = 1;
         slot.tensor = Some(tensor);
         slot.made_by = made_by;
-        (slot.generation << SLOT_BITS) | u64::from(index)
+        let handle = (slot.generation << SLOT_BITS) | u64::from(index);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_made(handle);
+        }
+        handle
+    }
+
+    /// The op that made a tensor, while that lives.
+    pub(crate) fn made_by(&self, handle: Handle) -> Option<&'static str> {
+        self.slot(handle).ok().map(|index| self.slots[index].made_by)
     }
 
     fn slot(&self, handle: Handle) -> Result<usize, OpError> {
@@ -116,17 +131,6 @@ impl Env {
         true
     }
 
-    /// A row-major tensor without values.
-    pub(crate) fn allocate(
-        device: &Arc<Device>,
-        dtype: DType,
-        shape: &[usize],
-        op: &'static str,
-    ) -> Result<Tensor, OpError> {
-        let storage = allocate_bytes(device, byte_size(dtype, shape), op, || format!("{dtype}{shape:?}"))?;
-        Ok(Tensor { storage: Some(Arc::new(storage)), dtype, layout: Layout::contiguous(shape) })
-    }
-
     /// A tensor of host bytes, which are copied before this returns.
     pub fn write(
         &mut self,
@@ -136,6 +140,9 @@ impl Env {
         bytes: &[u8],
     ) -> Result<Handle, OpError> {
         const OP: &str = "tensor";
+        self.refuse_in_capture(
+            "values from the host would be those of the recording; pass the tensor as an argument",
+        )?;
         let expected = byte_size(dtype, shape);
         if expected != Some(bytes.len()) {
             let message = format!("{dtype}{shape:?} takes {expected:?} bytes, got {}", bytes.len());
@@ -145,7 +152,7 @@ impl Env {
             let tensor = Tensor { storage: None, dtype, layout: Layout::contiguous(shape) };
             return Ok(self.insert(tensor, OP));
         };
-        let tensor = Env::allocate(device, dtype, shape, OP)?;
+        let tensor = Source::of(device).tensor(dtype, shape, OP)?;
         let command = Command::Write { bytes: bytes.to_vec(), to: tensor.view().base };
         if let Some(command) = device.stream.run_if_idle(device, command) {
             device.stream.enqueue(command);
@@ -162,6 +169,7 @@ impl Env {
         dtype: DType,
         shape: &[usize],
     ) -> Result<Handle, OpError> {
+        self.refuse_in_capture("a file is loaded before the function is captured")?;
         let bytes = byte_size(dtype, shape)
             .filter(|bytes| start.checked_add(*bytes).is_some_and(|end| end <= map.len()));
         let (Some(bytes), Some(device)) = (bytes, device(id)) else {
@@ -184,16 +192,19 @@ impl Env {
         handle: Handle,
         notify: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Result<Arc<Read>, OpError> {
+        self.refuse_in_capture(
+            "values cannot be read while they are recorded; return the tensor and read it outside",
+        )?;
         let tensor = self.get(handle)?;
         let Some(storage) = &tensor.storage else {
             let message = "a tensor on device \"meta\" has a shape but no values";
             return Err(OpError::new(ErrorCode::DeviceMismatch, "read", message));
         };
         let read = Read::new(notify);
-        let (cell, read_again) = (Arc::clone(&storage.cell), Arc::clone(&read));
+        let (cell, read_again) = (Arc::clone(storage.cell()), Arc::clone(&read));
         let command = Command::Read { from: tensor.view(), cell, read: read_again };
         // Copying much on the caller's thread would block it; a handful of values is quicker than a round trip.
-        let device = &storage.device;
+        let device = storage.device;
         if tensor.layout.elements() * tensor.dtype.size() <= 16 * 1024 {
             if let Some(command) = device.stream.run_if_idle(device, command) {
                 device.stream.enqueue(command);
@@ -202,37 +213,5 @@ impl Env {
             device.stream.enqueue(command);
         }
         Ok(read)
-    }
-}
-
-pub(crate) fn allocate_bytes(
-    device: &Arc<Device>,
-    bytes: Option<usize>,
-    op: &'static str,
-    what: impl Fn() -> String,
-) -> Result<Storage, OpError> {
-    let Some(bytes) = bytes else {
-        let message = format!("{} is larger than any memory", what());
-        return Err(OpError::new(ErrorCode::OutOfMemory, op, message));
-    };
-    let block = device.allocator.alloc(bytes).or_else(|_| {
-        // Cached blocks of other sizes may be all that is in the way.
-        device.trim();
-        device.allocator.alloc(bytes)
-    });
-    match block {
-        Ok(block) => Ok(Storage::owned(device, block, bytes)),
-        Err(stats) => {
-            let message = format!(
-                "{} asks for {bytes} bytes on {}; {} of {} are in use (peak {}, cached {})",
-                what(),
-                device.name,
-                stats.current,
-                stats.limit,
-                stats.peak,
-                stats.cached
-            );
-            Err(OpError::new(ErrorCode::OutOfMemory, op, message))
-        }
     }
 }

@@ -8,7 +8,11 @@ mod command;
 mod device;
 mod dispatch;
 mod env;
+mod private_pool;
+mod recording;
+mod replay;
 mod share;
+mod source;
 mod storage;
 mod stream;
 
@@ -18,5 +22,6 @@ pub use device::{Device, DeviceId, META, device, device_names, devices, find_dev
 pub use dispatch::{Call, Outputs};
 pub use elm_cpu::simd_level;
 pub use env::{Env, Handle, Tensor};
+pub use recording::{Program, Recording};
 pub use share::{adopt, share};
 pub use storage::Storage;

@@ -8,6 +8,7 @@ use elm_core::{ErrorCode, OpError};
 use elm_engine::Env;
 use napi::sys;
 
+use crate::capture::{self, Recordings};
 use crate::files::Files;
 use crate::js::{Js, Value};
 use crate::methods::METHODS;
@@ -21,6 +22,7 @@ pub struct Core {
     pub reads: Reads,
     pub tracker: Tracker,
     pub files: Files,
+    pub recordings: Recordings,
     /// Makes a JavaScript error of code, op, message and inputs.
     error_factory: sys::napi_ref,
     #[expect(clippy::vec_box, reason = "functions in JavaScript hold the addresses")]
@@ -92,12 +94,13 @@ fn build(js: Js, buffer: Value, make_error: Value, on_read: Value) -> Result<Val
         reads: Reads::new(js, on_read)?,
         tracker: Tracker::default(),
         files: Files::default(),
+        recordings: Recordings::default(),
         error_factory: js.reference(make_error, 1)?,
         bound: Vec::new(),
     });
     let core = Box::into_raw(core);
     let object = js.object();
-    for (name, method) in METHODS {
+    for (name, method) in METHODS.iter().chain(capture::METHODS) {
         let mut bound = Box::new(Bound { core, method: *method });
         let data: *mut Bound = &raw mut *bound;
         js.set(object, name, js.function(name, Some(call_method), data.cast()));

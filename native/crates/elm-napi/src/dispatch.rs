@@ -4,7 +4,7 @@ use elm_core::{ErrorCode, OpError};
 use elm_engine::Call;
 
 use crate::core::Core;
-use crate::js::{Js, Value};
+use crate::js::{Js, NOTHING, Value};
 use crate::wire;
 
 /// `dispatch(op)`: the call lies in the arena, and so does the result afterwards.
@@ -13,7 +13,7 @@ pub fn dispatch(js: Js, core: &mut Core, args: &[Value]) -> Result<Value, OpErro
     // The arena is borrowed apart from the rest of the core.
     let Core { env, arena, tracker, .. } = core;
     run(js, env, tracker, op, arena.words())?;
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `dispatchLarge(op, words)`: the same in a Float64Array of the caller's, for calls that outgrow the arena.
@@ -26,7 +26,7 @@ pub fn dispatch_large(js: Js, core: &mut Core, args: &[Value]) -> Result<Value, 
     // SAFETY: a live typed array of this size, which JavaScript cannot touch during the call.
     let words = unsafe { std::slice::from_raw_parts_mut(data.cast::<f64>(), bytes / 8) };
     run(js, &mut core.env, &mut core.tracker, op, words)?;
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 fn run(

@@ -8,6 +8,9 @@ use napi::sys;
 
 pub type Value = sys::napi_value;
 
+/// What a function gives back that has no result: Node-API makes `undefined` of it.
+pub const NOTHING: Value = ptr::null_mut();
+
 /// The environment of the current call.
 #[derive(Clone, Copy)]
 pub struct Js(pub sys::napi_env);
@@ -98,14 +101,14 @@ impl Js {
         let mut len = 0;
         // SAFETY: see the impl.
         Js::check(unsafe { sys::napi_get_array_length(self.0, value, &raw mut len) }, "an array")?;
-        (0..len)
-            .map(|index| {
-                let mut item = ptr::null_mut();
-                // SAFETY: see the impl.
-                Js::check(unsafe { sys::napi_get_element(self.0, value, index, &raw mut item) }, "a number")?;
-                self.get_index(item)
-            })
-            .collect()
+        (0..len).map(|index| self.get_index(self.element(value, index)?)).collect()
+    }
+
+    pub fn element(self, array: Value, index: u32) -> Result<Value> {
+        let mut item = ptr::null_mut();
+        // SAFETY: see the impl.
+        Js::check(unsafe { sys::napi_get_element(self.0, array, index, &raw mut item) }, "an array")?;
+        Ok(item)
     }
 
     /// The bytes behind a typed array. They stay valid during the native call, in which no JavaScript runs.

@@ -5,6 +5,7 @@
 // The derive macro registers functions in constructors that it leaves out of test builds.
 #![cfg_attr(test, allow(dead_code))]
 
+mod capture;
 mod core;
 mod data;
 mod dispatch;

@@ -5,7 +5,7 @@ use elm_engine::{Device, Handle, Read, device};
 
 use crate::core::{Core, Method};
 use crate::dispatch::{dispatch, dispatch_large};
-use crate::js::{Js, Value};
+use crate::js::{Js, NOTHING, Value};
 use crate::wire;
 
 type Result = std::result::Result<Value, OpError>;
@@ -57,29 +57,33 @@ fn device_of(js: Js, value: Value) -> std::result::Result<&'static Device, OpErr
     })
 }
 
-/// `track(object, id)`: frees the tensor once the object has been collected.
+/// `track(objects, count)`: frees each tensor once its object has been collected; the ids lie in the arena.
 fn track(js: Js, core: &mut Core, args: &[Value]) -> Result {
-    let id = handle(js, args[1])?;
-    core.tracker.track(js, &mut core.env, args[0], id)?;
-    Ok(js.undefined())
+    let count = js.get_index(args[1])?;
+    for (index, &id) in core.arena.words().iter().take(count).enumerate() {
+        let object = js.element(args[0], index as u32)?;
+        core.tracker.track(js, &core.env, object, id as Handle)?;
+    }
+    core.tracker.tidy(js, &mut core.env);
+    Ok(NOTHING)
 }
 
 /// `retain(id, pin)`: one more owner.
 fn retain(js: Js, core: &mut Core, args: &[Value]) -> Result {
     core.env.retain(handle(js, args[0])?, js.get_bool(args[1])?)?;
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `release(id, pinned)`: one owner less.
 fn release(js: Js, core: &mut Core, args: &[Value]) -> Result {
-    let freed = core.env.release(handle(js, args[0])?, js.get_bool(args[1])?);
-    Ok(js.boolean(freed))
+    core.env.release(handle(js, args[0])?, js.get_bool(args[1])?);
+    Ok(NOTHING)
 }
 
 /// `releaseTracked(id)`: the same by an object that `track` observes.
 fn release_tracked(js: Js, core: &mut Core, args: &[Value]) -> Result {
     core.tracker.release(&mut core.env, handle(js, args[0])?);
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `releaseMany(ids: Float64Array, count, pinned)`.
@@ -92,13 +96,13 @@ fn release_many(js: Js, core: &mut Core, args: &[Value]) -> Result {
         let id = unsafe { data.cast::<f64>().add(i).read_unaligned() };
         core.env.release(id as Handle, pinned);
     }
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `collect()`: has V8 collect, then frees what was dropped outside scopes.
 fn collect(js: Js, core: &mut Core, _: &[Value]) -> Result {
     core.tracker.collect(js, &mut core.env);
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 fn live_tensors(js: Js, core: &mut Core, _: &[Value]) -> Result {
@@ -139,7 +143,7 @@ fn read_take(js: Js, core: &mut Core, args: &[Value]) -> Result {
 
 fn copy_out(js: Js, bytes: &[u8], target: Value) -> Result {
     if bytes.is_empty() {
-        return Ok(js.undefined());
+        return Ok(NOTHING);
     }
     let (data, len) = js.get_bytes(target)?;
     if len != bytes.len() {
@@ -148,7 +152,7 @@ fn copy_out(js: Js, bytes: &[u8], target: Value) -> Result {
     }
     // SAFETY: a live typed array of this size; the bytes are the engine's own.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, len) };
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `readSync(id, into)`: blocks until the bytes are there.
@@ -157,18 +161,23 @@ fn read_sync(js: Js, core: &mut Core, args: &[Value]) -> Result {
     copy_out(js, &read.wait().map_err(|error| (*error).clone())?, args[1])
 }
 
+const WAITING: &str =
+    "nothing runs while it is recorded, so there is nothing to wait for; synchronize outside";
+
 /// `fence(device, reports)`: a read without bytes that ends when all before it has; one that reports fails with the
 /// device's first error since the last such fence.
 fn fence(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.refuse_in_capture(WAITING)?;
     let (token, notify) = core.reads.begin();
     let read = device_of(js, args[0])?.fence(js.get_bool(args[1])?, Some(notify));
     Ok(begin(js, core, token, read))
 }
 
-fn synchronize_sync(js: Js, _: &mut Core, args: &[Value]) -> Result {
+fn synchronize_sync(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.refuse_in_capture(WAITING)?;
     let read = device_of(js, args[0])?.fence(true, None);
     read.wait().map_err(|error| (*error).clone())?;
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `devices()`: names, in the order of their ids, as JSON.
@@ -190,17 +199,17 @@ fn device_stats(js: Js, core: &mut Core, args: &[Value]) -> Result {
         device.threads() as f64,
     ];
     core.arena.words()[..stats.len()].copy_from_slice(&stats);
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 fn trim(js: Js, _: &mut Core, args: &[Value]) -> Result {
     device_of(js, args[0])?.trim();
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 fn set_threads(js: Js, _: &mut Core, args: &[Value]) -> Result {
     device_of(js, args[0])?.set_threads(js.get_index(args[1])?);
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 fn is_contiguous(js: Js, core: &mut Core, args: &[Value]) -> Result {
@@ -209,6 +218,9 @@ fn is_contiguous(js: Js, core: &mut Core, args: &[Value]) -> Result {
 
 /// `share(id)`: a number by which another environment can fetch the tensor, once.
 fn share(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.refuse_in_capture(
+        "a tensor is given away after its values are there; return it and share it outside",
+    )?;
     Ok(js.number(elm_engine::share(&core.env, handle(js, args[0])?)? as f64))
 }
 
@@ -216,7 +228,7 @@ fn share(js: Js, core: &mut Core, args: &[Value]) -> Result {
 fn adopt(js: Js, core: &mut Core, args: &[Value]) -> Result {
     let id = elm_engine::adopt(&mut core.env, js.get_index(args[0])? as u64)?;
     wire::encode(&core.env, [Some(id)], core.arena.words())?;
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 fn open_safetensors(js: Js, core: &mut Core, args: &[Value]) -> Result {
@@ -225,7 +237,7 @@ fn open_safetensors(js: Js, core: &mut Core, args: &[Value]) -> Result {
 
 fn close_safetensors(js: Js, core: &mut Core, args: &[Value]) -> Result {
     core.files.close(js.get_index(args[0])? as u32);
-    Ok(js.undefined())
+    Ok(NOTHING)
 }
 
 /// `isMapped(path)`: whether a mapping of the file still lives anywhere in the process.

@@ -38,7 +38,7 @@ impl Tracker {
     pub fn track(
         &mut self,
         js: Js,
-        env: &mut Env,
+        env: &Env,
         object: Value,
         handle: Handle,
     ) -> Result<(), elm_core::OpError> {
@@ -46,13 +46,17 @@ impl Tracker {
         let bytes = tensor.storage.as_ref().map_or(0, |storage| storage.bytes);
         self.entries.push(Entry { reference: js.reference(object, 0)?, handle, bytes });
         self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Frees what was dropped, if enough is listed.
+    pub fn tidy(&mut self, js: Js, env: &mut Env) {
         if self.bytes > MIN_BYTES.max(self.live_bytes / 2 * 3) {
             self.collect(js, env);
         } else if self.entries.len() > MIN_COUNT.max(self.live_count / 2 * 3) {
             // Small tensors are no reason to make the collector work; most of the list is dead already.
             self.sweep(js, env);
         }
-        Ok(())
     }
 
     /// The object gives up its reference before it is collected. An object that is still listed must not do so again:

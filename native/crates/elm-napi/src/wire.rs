@@ -3,7 +3,8 @@
 //! ```text
 //! call:    [inputs, wanted, device, id …, attribute …]
 //!          an absent input is 0; an optional attribute is preceded by 0 or 1; a list by its length
-//! result:  [device, then for each output: id, dtype, axes, dim …]   an output that was not wanted is the id 0
+//! result:  [device, then for each output: id, dtype, bytes of its storage, axes, dim …]
+//!          an output that was not wanted is the id 0
 //! ```
 
 use elm_core::{Attr, AttrDef, AttrKind, Attrs, DType, Default, ErrorCode, Ints, OpDef, OpError};
@@ -24,6 +25,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    #[inline]
     fn word(&mut self) -> Result<f64, OpError> {
         let word = self.words.get(self.at).copied();
         self.at += 1;
@@ -74,10 +76,15 @@ pub fn decode(op: &'static OpDef, words: &[f64]) -> Result<Decoded, OpError> {
     let count = reader.word()? as usize;
     let wanted = reader.word()? as u32;
     let device = reader.word()? as u32;
-    let inputs = (0..count)
-        .map(|_| reader.word().map(|id| (id != 0.0).then_some(id as Handle)))
-        .collect::<Result<_, _>>()?;
-    let values = op.attrs.iter().map(|def| reader.attr(def)).collect::<Result<_, _>>()?;
+    let mut inputs = SmallVec::new();
+    for _ in 0..count {
+        let id = reader.word()?;
+        inputs.push((id != 0.0).then_some(id as Handle));
+    }
+    let mut values = SmallVec::new();
+    for def in op.attrs {
+        values.push(reader.attr(def)?);
+    }
     Ok(Decoded { inputs, attrs: Attrs { defs: op.attrs, values }, device, wanted })
 }
 
@@ -95,14 +102,18 @@ pub fn encode(
             continue;
         };
         let tensor = env.get(handle)?;
+        if at + 4 + tensor.layout.rank() > words.len() {
+            return Err(OpError::new(ErrorCode::Internal, "dispatch", "the results do not fit the arena"));
+        }
         device = tensor.device();
         words[at] = handle as f64;
         words[at + 1] = f64::from(tensor.dtype as u8);
-        words[at + 2] = tensor.layout.rank() as f64;
-        for (word, &dim) in words[at + 3..].iter_mut().zip(&tensor.layout.shape) {
+        words[at + 2] = tensor.storage.as_ref().map_or(0, |storage| storage.bytes) as f64;
+        words[at + 3] = tensor.layout.rank() as f64;
+        for (word, &dim) in words[at + 4..].iter_mut().zip(&tensor.layout.shape) {
             *word = dim as f64;
         }
-        at += 3 + tensor.layout.rank();
+        at += 4 + tensor.layout.rank();
     }
     words[0] = f64::from(device);
     Ok(())

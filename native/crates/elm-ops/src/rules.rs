@@ -39,8 +39,7 @@ pub fn broadcast(call: &Infer) -> Result<Specs, OpError> {
 
 /// The same in another dtype.
 pub fn broadcast_as(call: &Infer, dtype: DType) -> Result<Specs, OpError> {
-    let all: smallvec::SmallVec<[usize; 4]> = (0..call.inputs.len()).collect();
-    Ok(smallvec![TensorSpec { dtype, shape: call.broadcast(&all)? }])
+    Ok(smallvec![TensorSpec { dtype, shape: call.broadcast_all()? }])
 }
 
 /// Indices of every element of `shape`, row-major.

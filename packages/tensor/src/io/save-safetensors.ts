@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { FileError, UsageError } from "@openelm/native";
 import { core } from "../core.js";
 import type { DType } from "../dtype.js";
+import { collect } from "../nursery.js";
 import { bytes } from "../read.js";
 import type { Tensor } from "../tensor.js";
 import { FORMAT_DTYPES } from "./load-safetensors.js";
@@ -95,7 +96,7 @@ const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
 function refuseMapped(file: string): void {
   if (!core.isMapped(file)) return;
   // Tensors that were dropped but not yet collected are no reason.
-  core.collect();
+  collect();
   if (!core.isMapped(file)) return;
   throw new UsageError(
     `saveSafetensors: tensors of this process are mapped from ${file}; dispose them, load with { mmap: false }, or write elsewhere`,

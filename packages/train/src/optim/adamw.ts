@@ -1,6 +1,6 @@
 import type { Gradients } from "@openelm/autograd";
 import type { Module } from "@openelm/nn";
-import { accumulate, adamw, keep, sub, type Tensor, tensor, UsageError, zeros } from "@openelm/tensor";
+import { accumulate, adamw, keep, ones, sub, type Tensor, UsageError, zeros } from "@openelm/tensor";
 import {
   type DecayRule,
   decayMatrices,
@@ -82,7 +82,7 @@ export class AdamW implements Optimizer {
     const { device } = targets[0]!.value;
     const scalars = stepScalars(device, { lr, scale, skip });
     this.#step ??= keep(zeros([], { dtype: "f32", device }));
-    const one = tensor(1, { device });
+    const one = ones([], { dtype: "f32", device });
     const done = sub(one, scalars.skip);
     accumulate(done, [this.#step], [one]);
     // A skipped first step would be number 0, whose bias correction divides by zero; nothing is written then.

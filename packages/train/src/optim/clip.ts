@@ -6,9 +6,9 @@ import {
   logicalAnd,
   logicalNot,
   minimum,
+  ones,
   scope,
   type Tensor,
-  tensor,
   UsageError,
 } from "@openelm/tensor";
 
@@ -47,7 +47,7 @@ export function clipGlobalNorm(
   return scope(() => {
     const { device } = tensors[0]!;
     const norm = globalNorm(tensors);
-    const one = tensor(1, { device });
+    const one = ones([], { dtype: "f32", device });
     const scale =
       max === undefined || max === Number.POSITIVE_INFINITY ? one : minimum(div(max, norm.add(1e-6)), one);
     const finite = others.reduce((all, other) => logicalAnd(all, isfinite(other)), isfinite(norm));

@@ -5,6 +5,7 @@ import {
   FormatError,
   keep,
   OpError,
+  ones,
   type Tensor,
   tensor,
   UsageError,
@@ -14,7 +15,7 @@ import {
 /** What a step is told beside the gradients. Tensors are f32 scalars on the parameters' device. */
 export interface StepOptions {
   /** Default: that of the optimizer. */
-  readonly lr?: number | undefined;
+  readonly lr?: number | Tensor | undefined;
   /** The gradients are multiplied by it. Default 1. */
   readonly scale?: Tensor | undefined;
   /** Nothing changes where it is not 0. */
@@ -90,7 +91,7 @@ export function targetsOf(name: string, owner: Module, model: Module, grads: Gra
 /** f32 scalars of a step on a device; a tensor that the caller gave stays his. */
 export function stepScalars(
   where: Device,
-  { lr, scale, skip }: { lr: number; scale: Tensor | undefined; skip: Tensor | undefined },
+  { lr, scale, skip }: { lr: number | Tensor; scale: Tensor | undefined; skip: Tensor | undefined },
 ): {
   readonly lr: Tensor;
   readonly scale: Tensor;
@@ -98,15 +99,16 @@ export function stepScalars(
   readonly dispose: () => void;
 } {
   const made: Tensor[] = [];
-  const scalar = (value: number): Tensor => {
-    const t = tensor(value, { device: where });
+  const own = (t: Tensor): Tensor => {
     made.push(t);
     return t;
   };
+  const f32 = { dtype: "f32", device: where } as const;
   return {
-    lr: scalar(lr),
-    scale: scale ?? scalar(1),
-    skip: skip ?? scalar(0),
+    // A number crosses as a host value, which a captured step refuses: it would never change again.
+    lr: typeof lr === "number" ? own(tensor(lr, f32)) : lr,
+    scale: scale ?? own(ones([], f32)),
+    skip: skip ?? own(zeros([], f32)),
     dispose: () => {
       for (const t of made) t.dispose();
     },
