@@ -15,7 +15,7 @@ const HELP: &str = "elm-conformance: checks every op against its f64 oracle
   --json        print the result as one JSON object on the last line
   --verbose     one line an op
 
-  elm-conformance --op rms_norm --verbose";
+  OPENELM_CPU=avx2 elm-conformance --op rms_norm --verbose";
 
 fn main() -> ExitCode {
     let mut args = pico_args::Arguments::from_env();
@@ -31,6 +31,14 @@ fn main() -> ExitCode {
     if !unknown.is_empty() || !rest.is_empty() {
         eprintln!("elm-conformance: no such op or option: {unknown:?} {rest:?}; see --help");
         return ExitCode::from(2);
+    }
+    match elm_engine::simd_level() {
+        Ok(level) if !json => println!("at the level {level}"),
+        Ok(_) => (),
+        Err(message) => {
+            eprintln!("elm-conformance: {message}");
+            return ExitCode::from(2);
+        }
     }
     let mut report = Report::default();
     for device in elm_engine::devices().iter().filter(|d| device.as_ref().is_none_or(|name| *name == d.name))

@@ -110,6 +110,7 @@ pub fn fold<A: Copy, X: Copy>(x: &[X], start: A, step: impl Fn(A, X) -> A, join:
 }
 
 /// `Σ a · b`, in the order of [`fold`].
+#[inline(always)]
 pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
     let mut lanes = [R::ZERO; LANES];
     let (left, right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));

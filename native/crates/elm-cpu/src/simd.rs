@@ -88,19 +88,6 @@ pub type Base = x86::V8;
 )))]
 pub type Base = Portable<f32>;
 
-/// The widest vectors that kernels use on this machine.
-pub fn level() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if x86::has_v16() {
-        return "avx512";
-    }
-    match std::any::TypeId::of::<Base>() == std::any::TypeId::of::<Portable<f32>>() {
-        false => "avx2",
-        true if cfg!(target_arch = "aarch64") => "neon",
-        true => "portable",
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use std::arch::x86_64::*;
@@ -110,14 +97,9 @@ pub mod x86 {
     /// Eight f32 (AVX2, FMA, F16C).
     #[derive(Clone, Copy)]
     pub struct V8(__m256);
-    /// Sixteen f32 (AVX-512 F).
+    /// Sixteen f32, for code inside [`crate::level::avx512`].
     #[derive(Clone, Copy)]
     pub struct V16(__m512);
-
-    /// Whether functions with the features of [`V16`] may be called.
-    pub fn has_v16() -> bool {
-        is_x86_feature_detected!("avx512f")
-    }
 
     // SAFETY of the intrinsics below: a `V8` or `V16` only comes to life inside functions that were entered after
     // a check for its features (or whose features the build demands), and pointers are the caller's promise.
@@ -178,6 +160,7 @@ pub mod x86 {
     }
     /// Rounds whole vectors and says how many elements that were.
     #[cfg(target_feature = "f16c")]
+    #[inline(always)]
     pub fn narrow_f16(from: &[f32], to: &mut [f16]) -> usize {
         let whole = from.len().min(to.len()) / 8 * 8;
         for i in (0..whole).step_by(8) {
@@ -212,6 +195,7 @@ pub mod x86 {
 pub trait Slices: Float {
     fn widen(from: &[Self], to: &mut [Self::Acc]);
     /// The slice in its accumulator: itself, or widened into `room`.
+    #[inline(always)]
     fn wide<'a>(from: &'a [Self], room: &'a mut [Self::Acc]) -> &'a [Self::Acc] {
         Self::widen(from, &mut room[..from.len()]);
         &room[..from.len()]
@@ -223,12 +207,15 @@ pub trait Slices: Float {
 macro_rules! plain_slices {
     ($($T:ty),*) => { $(
         impl Slices for $T {
+            #[inline(always)]
             fn widen(from: &[$T], to: &mut [$T]) {
                 to.copy_from_slice(from);
             }
+            #[inline(always)]
             fn wide<'a>(from: &'a [$T], _: &'a mut [$T]) -> &'a [$T] {
                 from
             }
+            #[inline(always)]
             fn narrow(from: &[$T], to: &mut [$T]) {
                 to.copy_from_slice(from);
             }
@@ -238,15 +225,22 @@ macro_rules! plain_slices {
 plain_slices!(f64, f32);
 
 impl Slices for bf16 {
+    #[inline(always)]
     fn widen(from: &[bf16], to: &mut [f32]) {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.load());
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from.load();
+        }
     }
+    #[inline(always)]
     fn narrow(from: &[f32], to: &mut [bf16]) {
-        to.iter_mut().zip(from).for_each(|(to, &from)| *to = bf16::store(from));
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = bf16::store(from);
+        }
     }
 }
 
 impl Slices for f16 {
+    #[inline(always)]
     fn widen(from: &[f16], to: &mut [f32]) {
         assert_eq!(from.len(), to.len());
         let lanes = Base::LANES;
@@ -257,6 +251,7 @@ impl Slices for f16 {
         }
         to[whole..].iter_mut().zip(&from[whole..]).for_each(|(to, from)| *to = from.load());
     }
+    #[inline(always)]
     fn narrow(from: &[f32], to: &mut [f16]) {
         assert_eq!(from.len(), to.len());
         #[cfg(all(target_arch = "x86_64", target_feature = "f16c"))]
