@@ -12,6 +12,7 @@ const HELP: &str = "elm-conformance: checks every op against its f64 oracle
 
   --op NAME     only this op (may be repeated)
   --device NAME only this device (default: all)
+  --levels      print the SIMD levels that OPENELM_CPU may name here, one a line, and check nothing
   --json        print the result as one JSON object on the last line
   --verbose     one line an op
 
@@ -21,6 +22,10 @@ fn main() -> ExitCode {
     let mut args = pico_args::Arguments::from_env();
     if args.contains(["-h", "--help"]) {
         println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    if args.contains("--levels") {
+        elm_engine::simd_levels().iter().for_each(|level| println!("{level}"));
         return ExitCode::SUCCESS;
     }
     let names: Vec<String> = args.values_from_str("--op").unwrap_or_default();
