@@ -112,7 +112,7 @@ impl<const N: usize> Walk<N> {
     /// Piece number `task`.
     #[inline(always)]
     pub fn task(&self, task: usize, body: impl Fn([isize; N], usize)) {
-        self.piece(GRAIN, task, body);
+        self.piece(GRAIN, task, &body);
     }
 
     fn pieces(&self, grain: usize) -> usize {
@@ -127,7 +127,7 @@ impl<const N: usize> Walk<N> {
 
     /// `body` is called in one place, since it is inlined there for each level.
     #[inline(always)]
-    fn piece(&self, grain: usize, piece: usize, body: impl Fn([isize; N], usize)) {
+    fn piece(&self, grain: usize, piece: usize, body: &impl Fn([isize; N], usize)) {
         let (rows, from) = if self.inner >= grain {
             let pieces = self.inner.div_ceil(grain);
             (piece / pieces..piece / pieces + 1, piece % pieces * grain)
@@ -142,7 +142,8 @@ impl<const N: usize> Walk<N> {
             #[inline(always)]
             |mut at| {
                 at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
-                body(at, len);
+                // A call by way of `&F` would be a function of its own.
+                (*body)(at, len);
             },
         );
     }
