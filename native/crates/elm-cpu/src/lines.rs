@@ -6,7 +6,7 @@ use crate::Pool;
 use crate::element::Real;
 use crate::nd::Walk;
 use crate::scratch;
-use crate::simd::{Slices, Vector, prefetch};
+use crate::simd::{Slices, Vector};
 use crate::view::{Ptr, ptr};
 
 /// Elements that one task handles, about; fixed, so that the split does not depend on the number of threads.
@@ -91,9 +91,6 @@ pub unsafe fn store<T: Slices>(to: Ptr<T>, start: isize, step: isize, values: &[
     }
 }
 
-/// Elements of the next line that are asked for while a line is computed.
-const AHEAD: usize = 4096;
-
 /// A line in the accumulator: itself where it is dense and that is its type, else a copy in `room`.
 ///
 /// # Safety
@@ -141,19 +138,11 @@ pub fn map_lines<T: Slices>(
                     let (for_second, for_out) = rest.split_at_mut(part);
                     let (for_x, for_second, for_out) =
                         (&mut for_x[..length], &mut for_second[..length], &mut for_out[..length]);
-                    let last = lines.end;
                     for line in lines {
                         let at = along.start(line);
                         // SAFETY: lines stay inside the views; every output line belongs to one task, and the cast names the type
                         // that it has.
                         unsafe {
-                            if steps[..2] == [1, 1] && line + 1 < last {
-                                let next = along.start(line + 1);
-                                prefetch(from.moved(next[0]).slice(0, length.min(AHEAD)));
-                                if has_second {
-                                    prefetch(other.moved(next[1]).slice(0, length.min(AHEAD)));
-                                }
-                            }
                             let x = wide(from, at[0], steps[0], for_x);
                             let second = match has_second {
                                 true => wide(other, at[1], steps[1], for_second),

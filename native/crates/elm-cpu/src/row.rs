@@ -27,20 +27,7 @@ impl RowShape {
     }
 }
 
-/// `Σ f(aᵢ)` in 16 running sums: fast, in a fixed order, and with the error of short chains.
-#[inline(always)]
-pub fn sum<A: Copy, R: Real>(a: &[A], f: impl Fn(A) -> R) -> R {
-    let (chunks, rest) = a.as_chunks::<16>();
-    let mut sums = [R::ZERO; 16];
-    for chunk in chunks {
-        for (sum, a) in sums.iter_mut().zip(chunk) {
-            *sum += f(*a);
-        }
-    }
-    rest.iter().map(|a| f(*a)).sum::<R>() + fold(sums)
-}
-
-/// `Σ f(aᵢ, bᵢ)`, the same way.
+/// `Σ f(aᵢ, bᵢ)` in 16 running sums: fast, in a fixed order, and with the error of short chains.
 #[inline(always)]
 pub fn sum2<A: Copy, B: Copy, R: Real>(a: &[A], b: &[B], f: impl Fn(A, B) -> R) -> R {
     sum3(a, b, a, |a, b, _| f(a, b))
