@@ -12,15 +12,20 @@ const HELP: &str = "elm-conformance: checks every op against its f64 oracle
 
   --op NAME     only this op (may be repeated)
   --device NAME only this device (default: all)
+  --levels      print the SIMD levels that OPENELM_CPU may name here, one a line, and check nothing
   --json        print the result as one JSON object on the last line
   --verbose     one line an op
 
-  elm-conformance --op rms_norm --verbose";
+  OPENELM_CPU=avx2 elm-conformance --op rms_norm --verbose";
 
 fn main() -> ExitCode {
     let mut args = pico_args::Arguments::from_env();
     if args.contains(["-h", "--help"]) {
         println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    if args.contains("--levels") {
+        elm_engine::simd_levels().iter().for_each(|level| println!("{level}"));
         return ExitCode::SUCCESS;
     }
     let names: Vec<String> = args.values_from_str("--op").unwrap_or_default();
@@ -31,6 +36,14 @@ fn main() -> ExitCode {
     if !unknown.is_empty() || !rest.is_empty() {
         eprintln!("elm-conformance: no such op or option: {unknown:?} {rest:?}; see --help");
         return ExitCode::from(2);
+    }
+    match elm_engine::simd_level() {
+        Ok(level) if !json => println!("at the level {level}"),
+        Ok(_) => (),
+        Err(message) => {
+            eprintln!("elm-conformance: {message}");
+            return ExitCode::from(2);
+        }
     }
     let mut report = Report::default();
     for device in elm_engine::devices().iter().filter(|d| device.as_ref().is_none_or(|name| *name == d.name))

@@ -48,32 +48,58 @@ impl<R: Real> Angles<R> {
         // f64 has no digits to spare: there every angle is computed by itself.
         let tokens_a_block = if size_of::<R>() == 8 { 1 } else { TOKENS };
         let blocks = tokens.div_ceil(tokens_a_block);
-        call.pool().run(shifts.len() * blocks, |task| {
-            let (b, first) = (task / blocks, task % blocks * tokens_a_block);
-            scratch::with::<f64, _>(2 * half, |state| {
-                let (cos, sin) = state.split_at_mut(half);
-                for (j, frequency) in frequencies.iter().enumerate() {
-                    (sin[j], cos[j]) = ((shifts[b] + first as f64) * frequency).sin_cos();
-                }
-                for t in first..(first + tokens_a_block).min(tokens) {
-                    // SAFETY: every row of the table belongs to one task.
-                    let row = unsafe { table.slice_mut((b * tokens + t) * dim, 2 * half) };
-                    let (row_cos, row_sin) = row.split_at_mut(half);
-                    row_cos.iter_mut().zip(&*cos).for_each(|(to, from)| *to = R::real(*from));
-                    row_sin.iter_mut().zip(&*sin).for_each(|(to, from)| *to = R::real(*from));
-                    for ((cos, sin), (step_sin, step_cos)) in cos.iter_mut().zip(&mut *sin).zip(&steps) {
-                        (*cos, *sin) = (*cos * step_cos - *sin * step_sin, *sin * step_cos + *cos * step_sin);
-                    }
-                }
-            });
-        });
+        call.pool().run(
+            shifts.len() * blocks,
+            #[inline(always)]
+            |task| {
+                let (b, first) = (task / blocks, task % blocks * tokens_a_block);
+                scratch::with::<f64, _>(
+                    2 * half,
+                    #[inline(always)]
+                    |state| {
+                        let (cos, sin) = state.split_at_mut(half);
+                        for (j, frequency) in frequencies.iter().enumerate() {
+                            (sin[j], cos[j]) = ((shifts[b] + first as f64) * frequency).sin_cos();
+                        }
+                        for t in first..(first + tokens_a_block).min(tokens) {
+                            // SAFETY: every row of the table belongs to one task.
+                            let row = unsafe { table.slice_mut((b * tokens + t) * dim, 2 * half) };
+                            let (row_cos, row_sin) = row.split_at_mut(half);
+                            row_cos.iter_mut().zip(&*cos).for_each(|(to, from)| *to = R::real(*from));
+                            row_sin.iter_mut().zip(&*sin).for_each(|(to, from)| *to = R::real(*from));
+                            for ((cos, sin), (step_sin, step_cos)) in
+                                cos.iter_mut().zip(&mut *sin).zip(&steps)
+                            {
+                                (*cos, *sin) =
+                                    (*cos * step_cos - *sin * step_sin, *sin * step_cos + *cos * step_sin);
+                            }
+                        }
+                    },
+                );
+            },
+        );
         angles
     }
 
     /// Cosines and sines of token `t` of sequence `b`.
+    #[inline(always)]
     pub fn row(&self, b: usize, t: usize) -> (&[R], &[R]) {
         let row = if self.per_sequence { b * self.tokens + t } else { t };
         // SAFETY: `new` has filled this row, and nobody writes the table any more.
         unsafe { self.table.slice(row * 2 * self.half, 2 * self.half) }.split_at(self.half)
+    }
+}
+
+/// `out = [x₁ · cos − x₂ · sin, x₂ · cos + x₁ · sin]` for the halves of `x`, with `sign` times the sines.
+#[inline(always)]
+pub fn turn<R: Real>(x: &[R], (cos, sin): (&[R], &[R]), sign: R, out: &mut [R]) {
+    let (x1, x2) = x.split_at(x.len() / 2);
+    let (low, high) = out.split_at_mut(x1.len());
+    // A loop for each half: one for both has more pairs of slices than the compiler checks for overlap.
+    for (((low, &x1), &x2), (&cos, &sin)) in low.iter_mut().zip(x1).zip(x2).zip(cos.iter().zip(sin)) {
+        *low = x1 * cos - x2 * (sin * sign);
+    }
+    for (((high, &x1), &x2), (&cos, &sin)) in high.iter_mut().zip(x1).zip(x2).zip(cos.iter().zip(sin)) {
+        *high = x2 * cos + x1 * (sin * sign);
     }
 }

@@ -2,6 +2,8 @@
 
 use elm_core::{DType, bf16, f16};
 
+use crate::simd::{Base, Portable, Vector};
+
 /// A type that tensors hold.
 pub trait Element: Copy + Send + Sync + PartialOrd + 'static {
     const DTYPE: DType;
@@ -143,12 +145,16 @@ pub trait Real:
     + std::ops::AddAssign
     + std::iter::Sum
 {
+    /// Eight side by side, in what every machine has: their sums are the same at every level.
+    type Eight: Vector<Scalar = Self>;
     const ZERO: Self;
     const ONE: Self;
     const INFINITY: Self;
     fn real(value: f64) -> Self;
     fn sqrt(self) -> Self;
     fn exp(self) -> Self;
+    /// `eˣ` for `x ≤ 40`, in fewer steps.
+    fn exp_below(self) -> Self;
     fn ln(self) -> Self;
     fn tanh(self) -> Self;
     fn mul_add(self, a: Self, b: Self) -> Self;
@@ -158,14 +164,16 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($($t:ident: $exp:path, $ln:path, $tanh:path;)*) => { $(
+    ($($t:ident in $Eight:ty: $exp:path, $below:path, $ln:path, $tanh:path;)*) => { $(
         impl Real for $t {
+            type Eight = $Eight;
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
             const INFINITY: $t = $t::INFINITY;
             #[inline(always)] fn real(value: f64) -> $t { value as $t }
             #[inline(always)] fn sqrt(self) -> $t { $t::sqrt(self) }
             #[inline(always)] fn exp(self) -> $t { $exp(self) }
+            #[inline(always)] fn exp_below(self) -> $t { $below(self) }
             #[inline(always)] fn ln(self) -> $t { $ln(self) }
             #[inline(always)] fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)] fn mul_add(self, a: $t, b: $t) -> $t { $t::mul_add(self, a, b) }
@@ -176,8 +184,8 @@ macro_rules! real {
     )* };
 }
 real! {
-    f32: crate::math::exp, crate::math::ln, crate::math::tanh;
-    f64: f64::exp, f64::ln, f64::tanh;
+    f32 in Base: crate::math::exp, crate::math::exp_below, crate::math::ln, crate::math::tanh;
+    f64 in Portable<f64>: f64::exp, f64::exp, f64::ln, f64::tanh;
 }
 
 /// A float dtype: stored as itself, computed in [`Real`].

@@ -28,7 +28,7 @@ pub trait Elementary: Real {
     /// `1 / (1 + e⁻ˣ)`, for negative `x` as `eˣ / (1 + eˣ)`: no exponential overflows.
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        let e = (-self.abs()).exp();
+        let e = (-self.abs()).exp_below();
         (if self < Self::ZERO { e } else { Self::ONE }) / (Self::ONE + e)
     }
 

@@ -148,21 +148,30 @@ fn rows<F: Fold>(pool: &Pool, x: Ptr<F::In>, plan: &Plan, f: &F) {
     };
     if segments == 1 {
         let grain = (SEGMENT / (runs * inner.dim)).max(1);
-        pool.run_ranges(outputs, grain, |range| {
-            for index in range {
-                let (start, output) = locate(&plan.kept, index);
-                f.finish(output, segment(start, 0, f.param(output)));
-            }
-        });
+        pool.run_ranges(
+            outputs,
+            grain,
+            #[inline(always)]
+            |range| {
+                for index in range {
+                    let (start, output) = locate(&plan.kept, index);
+                    f.finish(output, segment(start, 0, f.param(output)));
+                }
+            },
+        );
         return;
     }
     let mut partial = vec![f.start(); outputs * segments];
     let shared = Ptr::of(&mut partial);
-    pool.run(outputs * segments, |task| {
-        let (start, output) = locate(&plan.kept, task / segments);
-        // SAFETY: every task has its own partial value.
-        unsafe { shared.write(task as isize, segment(start, task % segments, f.param(output))) };
-    });
+    pool.run(
+        outputs * segments,
+        #[inline(always)]
+        |task| {
+            let (start, output) = locate(&plan.kept, task / segments);
+            // SAFETY: every task has its own partial value.
+            unsafe { shared.write(task as isize, segment(start, task % segments, f.param(output))) };
+        },
+    );
     for (index, parts) in partial.chunks_exact(segments).enumerate() {
         let acc = parts.iter().fold(f.start(), |acc, &part| f.join(acc, part));
         f.finish(locate(&plan.kept, index).1, acc);
@@ -211,35 +220,40 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
     let mut partial = if segments > 1 { vec![f.start(); outputs * segments] } else { Vec::new() };
     let shared = Ptr::of(&mut partial);
     let task_size = dense.dim.min(COLUMNS) * rows.min(rows_each);
-    pool.run_ranges(outer * blocks * segments, SEGMENT / task_size, |tasks| {
-        for task in tasks {
-            let (segment, block, index) =
-                (task % segments, task / segments % blocks, task / segments / blocks);
-            let (start, output) = locate(&plan.kept, index);
-            let first = block * COLUMNS;
-            let width = COLUMNS.min(dense.dim - first);
-            let position = |j: usize| output + (first + j) * dense.out;
-            let mut params = [f.param(position(0)); COLUMNS];
-            params[..width].iter_mut().enumerate().for_each(|(j, param)| *param = f.param(position(j)));
-            let mut sums = [f.start(); COLUMNS];
-            for row in segment * rows_each..((segment + 1) * rows_each).min(rows) {
-                let at = start + first as isize + locate(&plan.reduced, row).0;
-                // SAFETY: `width` columns of the row lie inside the input's view; inputs are only read.
-                let x = unsafe { x.moved(at).slice(0, width) };
-                for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(&params) {
-                    *sum = f.step(*sum, f.load(x), param);
+    pool.run_ranges(
+        outer * blocks * segments,
+        SEGMENT / task_size,
+        #[inline(always)]
+        |tasks| {
+            for task in tasks {
+                let (segment, block, index) =
+                    (task % segments, task / segments % blocks, task / segments / blocks);
+                let (start, output) = locate(&plan.kept, index);
+                let first = block * COLUMNS;
+                let width = COLUMNS.min(dense.dim - first);
+                let position = |j: usize| output + (first + j) * dense.out;
+                let mut params = [f.param(position(0)); COLUMNS];
+                params[..width].iter_mut().enumerate().for_each(|(j, param)| *param = f.param(position(j)));
+                let mut sums = [f.start(); COLUMNS];
+                for row in segment * rows_each..((segment + 1) * rows_each).min(rows) {
+                    let at = start + first as isize + locate(&plan.reduced, row).0;
+                    // SAFETY: `width` columns of the row lie inside the input's view; inputs are only read.
+                    let x = unsafe { x.moved(at).slice(0, width) };
+                    for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(&params) {
+                        *sum = f.step(*sum, f.load(x), param);
+                    }
+                }
+                for (j, &sum) in sums[..width].iter().enumerate() {
+                    if segments == 1 {
+                        f.finish(position(j), sum);
+                    } else {
+                        // SAFETY: every segment of an output has its own partial value.
+                        unsafe { shared.write((position(j) * segments + segment) as isize, sum) };
+                    }
                 }
             }
-            for (j, &sum) in sums[..width].iter().enumerate() {
-                if segments == 1 {
-                    f.finish(position(j), sum);
-                } else {
-                    // SAFETY: every segment of an output has its own partial value.
-                    unsafe { shared.write((position(j) * segments + segment) as isize, sum) };
-                }
-            }
-        }
-    });
+        },
+    );
     for (output, parts) in partial.chunks_exact(segments).enumerate() {
         f.finish(output, parts.iter().fold(f.start(), |acc, &part| f.join(acc, part)));
     }

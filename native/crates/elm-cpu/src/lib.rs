@@ -1,6 +1,7 @@
 //! Kernels for the CPU, one file an op, over a pool of threads.
 //!
-//! Work is split by shape and never by the number of threads, so the same bits come out at any number.
+//! Work is split by shape and never by the number of threads, so the same bits come out at any number. Tasks run at
+//! the SIMD [`level`] of the machine.
 
 mod angles;
 mod copy;
@@ -11,6 +12,7 @@ mod fold;
 mod ids;
 mod int;
 mod inverse_normal;
+pub mod level;
 mod lines;
 mod lists;
 mod map;
@@ -35,4 +37,3 @@ pub mod ops;
 pub use copy::copy;
 pub use element::{Element, Float};
 pub use pool::Pool;
-pub use simd::level as simd_level;

@@ -48,13 +48,21 @@ impl<const N: usize> Blocks<N> {
 
     /// Calls `body(task, block)` for blocks that cover all elements; a task may have several.
     pub fn run(&self, call: &KernelCall, body: impl Fn(usize, Block<N>) + Sync) {
-        call.pool().run(self.tasks(), |task| {
-            let at = self.groups.partition_point(|group| group.end <= task);
-            let group = &self.groups[at];
-            let first = if at == 0 { 0 } else { self.groups[at - 1].end };
-            let (tensors, steps) = (group.tensors, group.walk.steps);
-            group.walk.task(task - first, |starts, len| body(task, Block { tensors, starts, steps, len }));
-        });
+        call.pool().run(
+            self.tasks(),
+            #[inline(always)]
+            |task| {
+                let at = self.groups.partition_point(|group| group.end <= task);
+                let group = &self.groups[at];
+                let first = if at == 0 { 0 } else { self.groups[at - 1].end };
+                let (tensors, steps) = (group.tensors, group.walk.steps);
+                group.walk.task(
+                    task - first,
+                    #[inline(always)]
+                    |starts, len| body(task, Block { tensors, starts, steps, len }),
+                );
+            },
+        );
     }
 }
 
@@ -67,6 +75,7 @@ impl<const N: usize> Block<N> {
     ///
     /// # Safety
     /// The dtype is that of `T`, and nobody writes the elements meanwhile.
+    #[inline(always)]
     pub unsafe fn slice<T: Copy>(&self, i: usize) -> &[T] {
         // SAFETY: walks stay inside their views; the rest is the caller's promise.
         unsafe { self.tensors[i].cast::<T>().moved(self.starts[i]).slice(0, self.len) }
@@ -75,6 +84,7 @@ impl<const N: usize> Block<N> {
     /// # Safety
     /// As for [`Block::slice`], and nobody else touches the elements; lists do not share memory.
     #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
     pub unsafe fn slice_mut<T: Copy>(&self, i: usize) -> &mut [T] {
         // SAFETY: as above.
         unsafe { self.tensors[i].cast::<T>().moved(self.starts[i]).slice_mut(0, self.len) }
@@ -82,6 +92,7 @@ impl<const N: usize> Block<N> {
 
     /// # Safety
     /// As for [`Block::slice`], and `n` is below `len`.
+    #[inline(always)]
     pub unsafe fn read<T: Copy>(&self, i: usize, n: usize) -> T {
         // SAFETY: as above.
         unsafe { self.tensors[i].cast::<T>().read(self.starts[i] + n as isize * self.steps[i]) }
@@ -89,6 +100,7 @@ impl<const N: usize> Block<N> {
 
     /// # Safety
     /// As for [`Block::slice_mut`], and `n` is below `len`.
+    #[inline(always)]
     pub unsafe fn write<T: Copy>(&self, i: usize, n: usize, value: T) {
         // SAFETY: as above.
         unsafe { self.tensors[i].cast::<T>().write(self.starts[i] + n as isize * self.steps[i], value) }

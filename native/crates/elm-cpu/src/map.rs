@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use elm_core::{KernelCall, View};
 
-use crate::element::{Element, Float, Real};
+use crate::element::{Element, Real};
 use crate::nd::Walk;
+use crate::simd::Slices;
 use crate::view::{CallExt, ptr};
 
 /// `from` repeated to the shape of `to`, which the shape rule has checked.
@@ -24,19 +25,25 @@ pub fn map1<A: Element, Y: Element>(call: &KernelCall, f: impl Fn(A) -> Y + Sync
     let walk = Walk::new([&y.layout, &x.layout]);
     let (out, a) = (ptr::<Y>(y), ptr::<A>(x));
     let steps = walk.steps;
-    walk.run(call.pool(), |[y, i], len| {
-        // SAFETY: the walk stays inside the views; output elements are visited once.
-        unsafe {
-            if steps == [1, 1] {
-                let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
-                out.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a));
-            } else {
-                for n in 0..len as isize {
-                    out.write(y + n * steps[0], f(a.read(i + n * steps[1])));
+    walk.run(
+        call.pool(),
+        #[inline(always)]
+        |[y, i], len| {
+            // SAFETY: the walk stays inside the views; output elements are visited once.
+            unsafe {
+                if steps == [1, 1] {
+                    let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
+                    for (y, &a) in out.iter_mut().zip(a) {
+                        *y = f(a);
+                    }
+                } else {
+                    for n in 0..len as isize {
+                        out.write(y + n * steps[0], f(a.read(i + n * steps[1])));
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Elements that [`map_real`] converts together.
@@ -46,23 +53,34 @@ const BLOCK: usize = 64;
 ///
 /// Half precision goes through a block of f32: conversion and a long function in one loop are more than the compiler
 /// vectorizes.
-pub fn map_real<T: Float>(call: &KernelCall, f: impl Fn(T::Acc) -> T::Acc + Sync) {
+pub fn map_real<T: Slices>(call: &KernelCall, f: impl Fn(T::Acc) -> T::Acc + Sync) {
     let (x, y) = (call.input(0), call.output(0));
     let walk = Walk::new([&y.layout, &x.layout]);
     if size_of::<T>() == size_of::<T::Acc>() || walk.steps != [1, 1] {
-        return map1::<T, T>(call, |x| T::store(f(x.load())));
+        return map1::<T, T>(
+            call,
+            #[inline(always)]
+            |x| T::store(f(x.load())),
+        );
     }
     let (out, a) = (ptr::<T>(y), ptr::<T>(x));
-    walk.run(call.pool(), |[y, i], len| {
-        // SAFETY: the walk stays inside the views; output elements are visited once.
-        let (out, a) = unsafe { (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len)) };
-        let mut block = [T::Acc::ZERO; BLOCK];
-        for (out, a) in out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)) {
-            block.iter_mut().zip(a).for_each(|(slot, x)| *slot = x.load());
-            block.iter_mut().for_each(|slot| *slot = f(*slot));
-            out.iter_mut().zip(&block).for_each(|(y, &value)| *y = T::store(value));
-        }
-    });
+    walk.run(
+        call.pool(),
+        #[inline(always)]
+        |[y, i], len| {
+            // SAFETY: the walk stays inside the views; output elements are visited once.
+            let (out, a) = unsafe { (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len)) };
+            let mut block = [T::Acc::ZERO; BLOCK];
+            for (out, a) in out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)) {
+                let block = &mut block[..a.len()];
+                T::widen(a, block);
+                for slot in block.iter_mut() {
+                    *slot = f(*slot);
+                }
+                T::narrow(block, out);
+            }
+        },
+    );
 }
 
 /// Writes `f(a, b)` over the broadcast shape to output 0.
@@ -72,33 +90,43 @@ pub fn map2<A: Element, B: Element, Y: Element>(call: &KernelCall, f: impl Fn(A,
     let walk = Walk::new([&y.layout, &left.layout, &right.layout]);
     let (out, a, b) = (ptr::<Y>(y), ptr::<A>(&left), ptr::<B>(&right));
     let steps = walk.steps;
-    walk.run(call.pool(), |[y, i, j], len| {
-        // SAFETY: the walk stays inside the views; output elements are visited once.
-        unsafe {
-            match steps {
-                [1, 1, 1] => {
-                    let out = out.moved(y).slice_mut(0, len);
-                    let (a, b) = (a.moved(i).slice(0, len), b.moved(j).slice(0, len));
-                    out.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = f(a, b));
-                }
-                [1, 1, 0] => {
-                    let b = b.read(j);
-                    let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
-                    out.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a, b));
-                }
-                [1, 0, 1] => {
-                    let a = a.read(i);
-                    let (out, b) = (out.moved(y).slice_mut(0, len), b.moved(j).slice(0, len));
-                    out.iter_mut().zip(b).for_each(|(y, &b)| *y = f(a, b));
-                }
-                [dy, da, db] => {
-                    for n in 0..len as isize {
-                        out.write(y + n * dy, f(a.read(i + n * da), b.read(j + n * db)));
+    walk.run(
+        call.pool(),
+        #[inline(always)]
+        |[y, i, j], len| {
+            // SAFETY: the walk stays inside the views; output elements are visited once.
+            unsafe {
+                match steps {
+                    [1, 1, 1] => {
+                        let out = out.moved(y).slice_mut(0, len);
+                        let (a, b) = (a.moved(i).slice(0, len), b.moved(j).slice(0, len));
+                        for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                            *y = f(a, b);
+                        }
+                    }
+                    [1, 1, 0] => {
+                        let b = b.read(j);
+                        let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
+                        for (y, &a) in out.iter_mut().zip(a) {
+                            *y = f(a, b);
+                        }
+                    }
+                    [1, 0, 1] => {
+                        let a = a.read(i);
+                        let (out, b) = (out.moved(y).slice_mut(0, len), b.moved(j).slice(0, len));
+                        for (y, &b) in out.iter_mut().zip(b) {
+                            *y = f(a, b);
+                        }
+                    }
+                    [dy, da, db] => {
+                        for n in 0..len as isize {
+                            out.write(y + n * dy, f(a.read(i + n * da), b.read(j + n * db)));
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Writes `f(a, b, c)` over the broadcast shape to output 0. Single values stand still in the fast loops too.
@@ -111,37 +139,49 @@ pub fn map3<A: Copy + Send, B: Copy + Send, C: Copy + Send, Y: Copy + Send>(
     let walk = Walk::new([&y.layout, &inputs[0].layout, &inputs[1].layout, &inputs[2].layout]);
     let (out, a, b, c) = (ptr::<Y>(y), ptr::<A>(&inputs[0]), ptr::<B>(&inputs[1]), ptr::<C>(&inputs[2]));
     let steps = walk.steps;
-    walk.run(call.pool(), |[y, i, j, k], len| {
-        // SAFETY: the walk stays inside the views; output elements are visited once.
-        unsafe {
-            if steps[0] == 1 && steps[1] == 1 && steps[2..].iter().all(|step| (0..=1).contains(step)) {
-                let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
-                let pairs = out.iter_mut().zip(a);
-                match (steps[2], steps[3]) {
-                    (1, 1) => {
-                        let (b, c) = (b.moved(j).slice(0, len), c.moved(k).slice(0, len));
-                        pairs.zip(b).zip(c).for_each(|(((y, &a), &b), &c)| *y = f(a, b, c));
+    walk.run(
+        call.pool(),
+        #[inline(always)]
+        |[y, i, j, k], len| {
+            // SAFETY: the walk stays inside the views; output elements are visited once.
+            unsafe {
+                if steps[0] == 1 && steps[1] == 1 && steps[2..].iter().all(|step| (0..=1).contains(step)) {
+                    let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
+                    let pairs = out.iter_mut().zip(a);
+                    match (steps[2], steps[3]) {
+                        (1, 1) => {
+                            let (b, c) = (b.moved(j).slice(0, len), c.moved(k).slice(0, len));
+                            for (((y, &a), &b), &c) in pairs.zip(b).zip(c) {
+                                *y = f(a, b, c);
+                            }
+                        }
+                        (1, _) => {
+                            let (b, c) = (b.moved(j).slice(0, len), c.read(k));
+                            for ((y, &a), &b) in pairs.zip(b) {
+                                *y = f(a, b, c);
+                            }
+                        }
+                        (_, 1) => {
+                            let (b, c) = (b.read(j), c.moved(k).slice(0, len));
+                            for ((y, &a), &c) in pairs.zip(c) {
+                                *y = f(a, b, c);
+                            }
+                        }
+                        _ => {
+                            let (b, c) = (b.read(j), c.read(k));
+                            for (y, &a) in pairs {
+                                *y = f(a, b, c);
+                            }
+                        }
                     }
-                    (1, _) => {
-                        let (b, c) = (b.moved(j).slice(0, len), c.read(k));
-                        pairs.zip(b).for_each(|((y, &a), &b)| *y = f(a, b, c));
+                } else {
+                    let [dy, da, db, dc] = steps;
+                    for n in 0..len as isize {
+                        let value = f(a.read(i + n * da), b.read(j + n * db), c.read(k + n * dc));
+                        out.write(y + n * dy, value);
                     }
-                    (_, 1) => {
-                        let (b, c) = (b.read(j), c.moved(k).slice(0, len));
-                        pairs.zip(c).for_each(|((y, &a), &c)| *y = f(a, b, c));
-                    }
-                    _ => {
-                        let (b, c) = (b.read(j), c.read(k));
-                        pairs.for_each(|(y, &a)| *y = f(a, b, c));
-                    }
-                }
-            } else {
-                let [dy, da, db, dc] = steps;
-                for n in 0..len as isize {
-                    let value = f(a.read(i + n * da), b.read(j + n * db), c.read(k + n * dc));
-                    out.write(y + n * dy, value);
                 }
             }
-        }
-    });
+        },
+    );
 }

@@ -16,6 +16,7 @@ pub type Axes<const N: usize> = SmallVec<[(usize, [isize; N]); MAX_RANK]>;
 /// Calls `body` with where each operand stands at rows `range` of `axes`, in row-major order.
 ///
 /// Divides once and then counts as an odometer does.
+#[inline(always)]
 pub fn for_rows<const N: usize>(
     axes: &[(usize, [isize; N])],
     range: Range<usize>,
@@ -96,7 +97,11 @@ impl<const N: usize> Walk<N> {
     /// The same with about `grain` elements a task.
     pub fn run_by(&self, pool: &Pool, grain: usize, body: impl Fn([isize; N], usize) + Sync) {
         let grain = grain.max(1);
-        pool.run(self.pieces(grain), |piece| self.piece(grain, piece, &body));
+        pool.run(
+            self.pieces(grain),
+            #[inline(always)]
+            |piece| self.piece(grain, piece, &body),
+        );
     }
 
     /// Pieces of the work of [`Walk::run`], for kernels that share tasks among several walks.
@@ -105,8 +110,9 @@ impl<const N: usize> Walk<N> {
     }
 
     /// Piece number `task`.
+    #[inline(always)]
     pub fn task(&self, task: usize, body: impl Fn([isize; N], usize)) {
-        self.piece(GRAIN, task, body);
+        self.piece(GRAIN, task, &body);
     }
 
     fn pieces(&self, grain: usize) -> usize {
@@ -119,19 +125,27 @@ impl<const N: usize> Walk<N> {
         }
     }
 
-    fn piece(&self, grain: usize, piece: usize, body: impl Fn([isize; N], usize)) {
-        if self.inner >= grain {
+    /// `body` is called in one place, since it is inlined there for each level.
+    #[inline(always)]
+    fn piece(&self, grain: usize, piece: usize, body: &impl Fn([isize; N], usize)) {
+        let (rows, from) = if self.inner >= grain {
             let pieces = self.inner.div_ceil(grain);
-            let mut at = self.start(piece / pieces);
-            let from = piece % pieces * grain;
-            at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
-            body(at, grain.min(self.inner - from));
+            (piece / pieces..piece / pieces + 1, piece % pieces * grain)
         } else {
             let rows = grain / self.inner;
-            for_rows(&self.outer, piece * rows..((piece + 1) * rows).min(self.rows()), |at| {
-                body(at, self.inner)
-            });
-        }
+            (piece * rows..((piece + 1) * rows).min(self.rows()), 0)
+        };
+        let len = grain.min(self.inner - from);
+        for_rows(
+            &self.outer,
+            rows,
+            #[inline(always)]
+            |mut at| {
+                at.iter_mut().zip(self.steps).for_each(|(at, step)| *at += from as isize * step);
+                // A call by way of `&F` would be a function of its own.
+                (*body)(at, len);
+            },
+        );
     }
 
     /// Calls `body(starts, len)` for every row, on this thread and in row-major order.

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::level::at_level;
+
 /// How long a helper looks for work before it sleeps. Waking a sleeping thread costs the caller some 7 µs, a
 /// spinning one next to nothing; steps of a model follow each other faster than this.
 const SPIN: Duration = Duration::from_micros(50);
@@ -79,14 +81,23 @@ impl Pool {
 
     /// Calls `task(0) … task(tasks - 1)`, each once, in any order and on any thread; returns when all are done.
     ///
-    /// A call from inside a task runs alone on its thread. A panic of a task continues here.
+    /// A call from inside a task runs alone on its thread. A panic of a task continues here. Tasks run inside
+    /// [`at_level`]: a closure that is `#[inline(always)]` is compiled for each level.
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        self.share(tasks, &|i| {
+            at_level(
+                #[inline(always)]
+                || task(i),
+            )
+        });
+    }
+
+    fn share(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         if tasks <= 1 || self.helpers.is_empty() || self.busy.swap(true, SeqCst) {
             (0..tasks).for_each(task);
             return;
         }
         let shared = &*self.shared;
-        let task: &(dyn Fn(usize) + Sync) = &task;
         // SAFETY: the lifetime is erased, but this function waits below until no helper can follow the pointer.
         let task: *const Task =
             unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Task>(task) };
@@ -115,7 +126,11 @@ impl Pool {
     /// Calls `task` on consecutive ranges of at most `grain` that cover `0..len`.
     pub fn run_ranges(&self, len: usize, grain: usize, task: impl Fn(std::ops::Range<usize>) + Sync) {
         let grain = grain.max(1);
-        self.run(len.div_ceil(grain), |i| task(i * grain..((i + 1) * grain).min(len)));
+        self.run(
+            len.div_ceil(grain),
+            #[inline(always)]
+            |i| task(i * grain..((i + 1) * grain).min(len)),
+        );
     }
 }
 

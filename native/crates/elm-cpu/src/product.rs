@@ -1,13 +1,12 @@
 //! Products of matrices of more than a few rows, by crate `elm-gemm`, over the pool or on one thread.
 
-use std::sync::OnceLock;
-
-use elm_gemm::{Accumulator, Level, Operand, Output, Run, Serial};
+use elm_gemm::{Accumulator, Operand, Output, Run, Serial};
 
 pub use elm_gemm::Matrix;
 
 use crate::Pool;
 use crate::element::Float;
+use crate::level::{self, Level};
 
 /// A float dtype whose products `elm-gemm` sums in the accumulator of the kernels.
 pub trait Factor:
@@ -25,10 +24,14 @@ impl Run for Pool {
     }
 }
 
-/// The micro-kernels of this machine.
-fn level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
-    *LEVEL.get_or_init(Level::best)
+/// The micro-kernels for the level in use.
+fn level() -> elm_gemm::Level {
+    match level::level() {
+        Level::Avx512 if level::extensions().bf16 => elm_gemm::Level::Avx512Bf16,
+        Level::Avx512 => elm_gemm::Level::Avx512,
+        Level::Avx2 => elm_gemm::Level::Avx2,
+        Level::Neon | Level::Portable => elm_gemm::Level::Portable,
+    }
 }
 
 /// `out = left · right`, or added to `out`, for sizes `[m, n, k]`.
@@ -47,7 +50,7 @@ pub unsafe fn multiply<A, B, Y>(
     B: Factor<Acc = A::Acc>,
     Y: Factor<Acc = A::Acc>,
 {
-    // SAFETY: passed on from the caller; the level is this machine's.
+    // SAFETY: passed on from the caller; the level is one that this machine has.
     unsafe { elm_gemm::multiply(pool, level(), size, left, right, out, add) };
 }
 
@@ -61,6 +64,6 @@ where
     B: Factor<Acc = A::Acc>,
     Y: Factor<Acc = A::Acc>,
 {
-    // SAFETY: passed on from the caller; the level is this machine's.
+    // SAFETY: passed on from the caller; the level is one that this machine has.
     unsafe { elm_gemm::multiply(&Serial, level(), size, left, right, out, false) };
 }

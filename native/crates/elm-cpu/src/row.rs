@@ -27,24 +27,14 @@ impl RowShape {
     }
 }
 
-/// `Σ f(aᵢ)` in 16 running sums: fast, in a fixed order, and with the error of short chains.
-pub fn sum<A: Copy, R: Real>(a: &[A], f: impl Fn(A) -> R) -> R {
-    let (chunks, rest) = a.as_chunks::<16>();
-    let mut sums = [R::ZERO; 16];
-    for chunk in chunks {
-        for (sum, a) in sums.iter_mut().zip(chunk) {
-            *sum += f(*a);
-        }
-    }
-    rest.iter().map(|a| f(*a)).sum::<R>() + fold(sums)
-}
-
-/// `Σ f(aᵢ, bᵢ)`, the same way.
+/// `Σ f(aᵢ, bᵢ)` in 16 running sums: fast, in a fixed order, and with the error of short chains.
+#[inline(always)]
 pub fn sum2<A: Copy, B: Copy, R: Real>(a: &[A], b: &[B], f: impl Fn(A, B) -> R) -> R {
     sum3(a, b, a, |a, b, _| f(a, b))
 }
 
 /// `Σ f(aᵢ, bᵢ, cᵢ)`, the same way.
+#[inline(always)]
 pub fn sum3<A: Copy, B: Copy, C: Copy, R: Real>(a: &[A], b: &[B], c: &[C], f: impl Fn(A, B, C) -> R) -> R {
     let ((a, rest_a), (b, rest_b), (c, rest_c)) =
         (a.as_chunks::<16>(), b.as_chunks::<16>(), c.as_chunks::<16>());
@@ -59,6 +49,7 @@ pub fn sum3<A: Copy, B: Copy, C: Copy, R: Real>(a: &[A], b: &[B], c: &[C], f: im
 }
 
 /// By halves, as vector registers are added.
+#[inline(always)]
 fn fold<R: Real>(mut sums: [R; 16]) -> R {
     for width in [8, 4, 2, 1] {
         for i in 0..width {
@@ -80,7 +71,7 @@ pub fn sum_rows<R: Real>(pool: &Pool, partial: &[R], part: Range<usize>, stride:
     let start = part.start;
     with_float!(out.dtype, W => {
         let out = Rows::<W>::new(out);
-        pool.run_ranges(part.len(), 256, |columns| {
+        pool.run_ranges(part.len(), 256, #[inline(always)] |columns| {
             let mut sums = [R::ZERO; 256];
             for row in partial.chunks_exact(stride) {
                 let row = &row[start + columns.start..start + columns.end];

@@ -19,6 +19,7 @@ pub fn aligned(len: usize) -> usize {
 }
 
 /// Calls `body` with `len` elements of arbitrary but initialized values.
+#[inline(always)]
 pub fn with<R: Real, Y>(len: usize, body: impl FnOnce(&mut [R]) -> Y) -> Y {
     // A nested call finds the cell empty and gets a buffer of its own.
     let mut lines = BUFFER.take();

@@ -14,8 +14,14 @@ pub trait Vector: Copy {
     /// `self · factor + addend`, rounded once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    /// The larger one; `other` where a NaN leaves it open.
+    fn larger(self, other: Self) -> Self;
     /// The sum of all lanes: lane `i` and lane `i + LANES/2` are added, and so on until one is left.
     fn sum(self) -> Self::Scalar;
+    /// # Safety
+    /// `from` points at `LANES` readable numbers.
+    unsafe fn load(from: *const Self::Scalar) -> Self;
     /// # Safety
     /// `to` points at `LANES` numbers that may be written.
     unsafe fn store(self, to: *mut Self::Scalar);
@@ -54,6 +60,25 @@ impl<S: Real> Vector for Portable<S> {
         self
     }
     #[inline(always)]
+    fn times(mut self, other: Self) -> Self {
+        for (x, y) in self.0.iter_mut().zip(other.0) {
+            *x = *x * y;
+        }
+        self
+    }
+    #[inline(always)]
+    fn larger(mut self, other: Self) -> Self {
+        for (x, y) in self.0.iter_mut().zip(other.0) {
+            *x = if *x > y { *x } else { y };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const S) -> Self {
+        // SAFETY: the caller's promise; the array holds `LANES` numbers.
+        Portable(unsafe { from.cast::<[S; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
     fn sum(self) -> S {
         let [a, b, c, d, e, f, g, h] = self.0;
         ((a + e) + (c + g)) + ((b + f) + (d + h))
@@ -88,19 +113,6 @@ pub type Base = x86::V8;
 )))]
 pub type Base = Portable<f32>;
 
-/// The widest vectors that kernels use on this machine.
-pub fn level() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if x86::has_v16() {
-        return "avx512";
-    }
-    match std::any::TypeId::of::<Base>() == std::any::TypeId::of::<Portable<f32>>() {
-        false => "avx2",
-        true if cfg!(target_arch = "aarch64") => "neon",
-        true => "portable",
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use std::arch::x86_64::*;
@@ -110,19 +122,14 @@ pub mod x86 {
     /// Eight f32 (AVX2, FMA, F16C).
     #[derive(Clone, Copy)]
     pub struct V8(__m256);
-    /// Sixteen f32 (AVX-512 F).
+    /// Sixteen f32, for code inside [`crate::level::avx512`].
     #[derive(Clone, Copy)]
     pub struct V16(__m512);
-
-    /// Whether functions with the features of [`V16`] may be called.
-    pub fn has_v16() -> bool {
-        is_x86_feature_detected!("avx512f")
-    }
 
     // SAFETY of the intrinsics below: a `V8` or `V16` only comes to life inside functions that were entered after
     // a check for its features (or whose features the build demands), and pointers are the caller's promise.
     macro_rules! vector {
-        ($V:ident, $lanes:literal, $set:ident, $fma:ident, $add:ident, $store:ident, |$v:ident| $sum:expr) => {
+        ($V:ident, $lanes:literal, $set:ident, $fma:ident, $add:ident, $mul:ident, $max:ident, $load:ident, $store:ident, |$v:ident| $sum:expr) => {
             impl Vector for $V {
                 type Scalar = f32;
                 const LANES: usize = $lanes;
@@ -142,6 +149,21 @@ pub mod x86 {
                     $V(unsafe { $add(self.0, other.0) })
                 }
                 #[inline(always)]
+                fn times(self, other: $V) -> $V {
+                    // SAFETY: the features are there, see above.
+                    $V(unsafe { $mul(self.0, other.0) })
+                }
+                #[inline(always)]
+                fn larger(self, other: $V) -> $V {
+                    // SAFETY: the features are there, see above.
+                    $V(unsafe { $max(self.0, other.0) })
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> $V {
+                    // SAFETY: the features are there, see above; the pointer is the caller's promise.
+                    $V(unsafe { $load(from) })
+                }
+                #[inline(always)]
                 fn sum(self) -> f32 {
                     let $v = self.0;
                     // SAFETY: the features are there, see above.
@@ -155,15 +177,37 @@ pub mod x86 {
             }
         };
     }
-    vector!(V8, 8, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_storeu_ps, |v| {
-        let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
-    });
-    vector!(V16, 16, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_storeu_ps, |v| {
-        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
-        V8(_mm256_add_ps(_mm512_castps512_ps256(v), high)).sum()
-    });
+    vector!(
+        V8,
+        8,
+        _mm256_set1_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps,
+        _mm256_mul_ps,
+        _mm256_max_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        |v| {
+            let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    );
+    vector!(
+        V16,
+        16,
+        _mm512_set1_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps,
+        _mm512_mul_ps,
+        _mm512_max_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        |v| {
+            let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
+            V8(_mm256_add_ps(_mm512_castps512_ps256(v), high)).sum()
+        }
+    );
 
     macro_rules! load {
         ($($T:ty, $V:ident: |$from:ident| $load:expr;)*) => { $(
@@ -178,6 +222,7 @@ pub mod x86 {
     }
     /// Rounds whole vectors and says how many elements that were.
     #[cfg(target_feature = "f16c")]
+    #[inline(always)]
     pub fn narrow_f16(from: &[f32], to: &mut [f16]) -> usize {
         let whole = from.len().min(to.len()) / 8 * 8;
         for i in (0..whole).step_by(8) {
@@ -208,27 +253,70 @@ pub mod x86 {
     }
 }
 
+/// Asks for the memory of a slice that is read soon, while something else is computed.
+#[inline(always)]
+pub fn prefetch<T>(soon: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..size_of_val(soon)).step_by(64) {
+        // SAFETY: a prefetch reads nothing; the address lies inside the slice.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                soon.as_ptr().cast::<i8>().add(at),
+            )
+        };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = soon;
+}
+
 /// A float dtype as slices of its accumulator and back, at full speed.
 pub trait Slices: Float {
+    /// Whether it is its own accumulator.
+    const WIDE: bool = false;
     fn widen(from: &[Self], to: &mut [Self::Acc]);
     /// The slice in its accumulator: itself, or widened into `room`.
+    #[inline(always)]
     fn wide<'a>(from: &'a [Self], room: &'a mut [Self::Acc]) -> &'a [Self::Acc] {
         Self::widen(from, &mut room[..from.len()]);
         &room[..from.len()]
     }
     /// Rounds each number once.
     fn narrow(from: &[Self::Acc], to: &mut [Self]);
+    /// Lets `fill` write `to` in the accumulator: in place, or in `room` and then rounded.
+    #[inline(always)]
+    fn write(to: &mut [Self], room: &mut [Self::Acc], fill: impl FnOnce(&mut [Self::Acc])) {
+        let room = &mut room[..to.len()];
+        fill(room);
+        Self::narrow(room, to);
+    }
+    /// Each number as it comes back after [`Slices::narrow`].
+    #[inline(always)]
+    fn round(numbers: &mut [Self::Acc]) {
+        for number in numbers {
+            *number = Self::store(*number).load();
+        }
+    }
 }
 
 macro_rules! plain_slices {
     ($($T:ty),*) => { $(
         impl Slices for $T {
+            const WIDE: bool = true;
+            #[inline(always)]
+            fn write(to: &mut [$T], _: &mut [$T], fill: impl FnOnce(&mut [$T])) {
+                fill(to);
+            }
+            #[inline(always)]
+            fn round(_: &mut [$T]) {}
+            #[inline(always)]
             fn widen(from: &[$T], to: &mut [$T]) {
                 to.copy_from_slice(from);
             }
+            #[inline(always)]
             fn wide<'a>(from: &'a [$T], _: &'a mut [$T]) -> &'a [$T] {
                 from
             }
+            #[inline(always)]
             fn narrow(from: &[$T], to: &mut [$T]) {
                 to.copy_from_slice(from);
             }
@@ -238,15 +326,22 @@ macro_rules! plain_slices {
 plain_slices!(f64, f32);
 
 impl Slices for bf16 {
+    #[inline(always)]
     fn widen(from: &[bf16], to: &mut [f32]) {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.load());
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from.load();
+        }
     }
+    #[inline(always)]
     fn narrow(from: &[f32], to: &mut [bf16]) {
-        to.iter_mut().zip(from).for_each(|(to, &from)| *to = bf16::store(from));
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = bf16::store(from);
+        }
     }
 }
 
 impl Slices for f16 {
+    #[inline(always)]
     fn widen(from: &[f16], to: &mut [f32]) {
         assert_eq!(from.len(), to.len());
         let lanes = Base::LANES;
@@ -257,6 +352,7 @@ impl Slices for f16 {
         }
         to[whole..].iter_mut().zip(&from[whole..]).for_each(|(to, from)| *to = from.load());
     }
+    #[inline(always)]
     fn narrow(from: &[f32], to: &mut [f16]) {
         assert_eq!(from.len(), to.len());
         #[cfg(all(target_arch = "x86_64", target_feature = "f16c"))]
@@ -264,6 +360,16 @@ impl Slices for f16 {
         #[cfg(not(all(target_arch = "x86_64", target_feature = "f16c")))]
         let whole = 0;
         to[whole..].iter_mut().zip(&from[whole..]).for_each(|(to, &from)| *to = f16::store(from));
+    }
+    /// By way of a block of f16, because the conversions are instructions that the compiler does not find.
+    #[inline(always)]
+    fn round(numbers: &mut [f32]) {
+        let mut block = [f16::ZERO; 64];
+        for numbers in numbers.chunks_mut(64) {
+            let block = &mut block[..numbers.len()];
+            f16::narrow(numbers, block);
+            f16::widen(block, numbers);
+        }
     }
 }
 

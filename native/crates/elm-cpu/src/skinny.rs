@@ -11,6 +11,8 @@ use elm_core::{bf16, f16};
 
 use crate::element::{Float, Real};
 #[cfg(target_arch = "x86_64")]
+use crate::level::{Level, avx512, level};
+#[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
 use crate::simd::{Base, Load, Portable, Vector};
 
@@ -79,8 +81,13 @@ macro_rules! skinny_f32 {
                 // SAFETY: passed on from the caller; the wide kernel runs only where its features are.
                 unsafe {
                     #[cfg(target_arch = "x86_64")]
-                    if x86::has_v16() {
-                        return wide(lies, size, a, b, out);
+                    if level() == Level::Avx512 {
+                        return avx512(#[inline(always)] || match lies {
+                            Lies::Transposed => {
+                                dots::<x86::V16, $T, { LANES / x86::V16::LANES }, true>(size, a, b, out);
+                            }
+                            Lies::RowMajor => scaled_rows::<x86::V16, $T>(size, a, b, out),
+                        });
                     }
                     match lies {
                         Lies::Transposed => dots::<Base, $T, { LANES / Base::LANES }, false>(size, a, b, out),
@@ -101,20 +108,6 @@ impl Skinny for f64 {
                 Lies::Transposed => dots::<Portable<f64>, f64, 4, false>(size, a, b, out),
                 Lies::RowMajor => scaled_rows::<Portable<f64>, f64>(size, a, b, out),
             }
-        }
-    }
-}
-
-/// # Safety
-/// As for [`Skinny::multiply`], and the machine has AVX-512 F.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn wide<B: Load<x86::V16>>(lies: Lies, size: [usize; 3], a: RowsOf<f32>, b: RowsOf<B>, out: Out<f32>) {
-    // SAFETY: passed on from the caller.
-    unsafe {
-        match lies {
-            Lies::Transposed => dots::<x86::V16, B, { LANES / x86::V16::LANES }, true>(size, a, b, out),
-            Lies::RowMajor => scaled_rows::<x86::V16, B>(size, a, b, out),
         }
     }
 }

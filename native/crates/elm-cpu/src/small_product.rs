@@ -57,6 +57,7 @@ impl<T: Copy> Heads<T> {
     }
 
     /// The tokens of one head.
+    #[inline]
     pub fn matrix(self, b: usize, head: usize) -> Strided<T> {
         let start = self.start.moved(b as isize * self.steps[0] + head as isize * self.steps[1]);
         Strided { start, rows: self.steps[2], columns: self.steps[3] }

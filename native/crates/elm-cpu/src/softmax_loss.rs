@@ -2,7 +2,9 @@
 
 use elm_core::{Attrs, KernelError};
 
-use crate::element::{Element, Float, Real};
+use crate::element::{Element, Real, is_nan};
+use crate::lines;
+use crate::simd::{Slices, prefetch};
 
 /// The attributes of the loss, over rows of `classes` logits.
 #[derive(Clone, Copy)]
@@ -63,7 +65,8 @@ impl Loss {
     }
 
     /// The log-partition of a row and what the row adds to the sums.
-    pub fn row<T: Float>(self, logits: &[T], target: i32) -> (T::Acc, Sums) {
+    #[inline(always)]
+    pub fn row<T: Slices>(self, logits: &[T], target: i32) -> (T::Acc, Sums) {
         let lse = log_sum_exp(logits);
         if !self.counts(target) {
             return (lse, Sums { ce: 0.0, z: self.constant });
@@ -78,14 +81,27 @@ impl Loss {
     }
 
     /// Writes the gradient of a row: `grad · (p · (1 + 2·z_loss·lse) − (1 − ε)·onehot − ε/V)`.
-    pub fn gradient<T: Float>(self, logits: &[T], target: i32, lse: T::Acc, grad: T::Acc, out: &mut [T]) {
+    #[inline(always)]
+    pub fn gradient<T: Slices>(self, logits: &[T], target: i32, lse: T::Acc, grad: T::Acc, out: &mut [T]) {
         if !self.counts(target) {
             out.fill(T::store(T::Acc::ZERO));
             return;
         }
         let (slope, spread) = self.factors(lse, grad);
-        for (out, x) in out.iter_mut().zip(logits) {
-            *out = T::store((x.load() - lse).exp().mul_add(slope, -spread));
+        let mut room = [T::Acc::ZERO; BLOCK];
+        let mut wide = [T::Acc::ZERO; BLOCK];
+        for (out, x) in out.chunks_mut(BLOCK).zip(logits.chunks(BLOCK)) {
+            let x = T::wide(x, &mut wide);
+            T::write(
+                out,
+                &mut room,
+                #[inline(always)]
+                |out| {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = (x - lse).exp_below().mul_add(slope, -spread);
+                    }
+                },
+            );
         }
         // From the wide value, so that the target's element is rounded once.
         let at = target as usize;
@@ -93,6 +109,7 @@ impl Loss {
     }
 
     /// The same in place.
+    #[inline(always)]
     pub fn gradient_in_place<R: Real>(self, row: &mut [R], target: i32, lse: R) {
         if !self.counts(target) {
             row.fill(R::ZERO);
@@ -101,7 +118,7 @@ impl Loss {
         let at_target = self.at_target(row[target as usize], lse, R::ONE);
         let (slope, spread) = self.factors(lse, R::ONE);
         for x in row.iter_mut() {
-            *x = (*x - lse).exp().mul_add(slope, -spread);
+            *x = (*x - lse).exp_below().mul_add(slope, -spread);
         }
         row[target as usize] = at_target;
     }
@@ -117,51 +134,46 @@ impl Loss {
     }
 }
 
-/// Running values side by side, combined in a fixed order at the end.
-const LANES: usize = 32;
+/// Logits that are widened and looked at together: twice, and the second time they are in the first cache.
+const BLOCK: usize = 1024;
 
 /// `ln Σ exp(x)`, shifted by the largest element so that nothing overflows.
-fn log_sum_exp<T: Float>(row: &[T]) -> T::Acc {
-    let top = largest(row);
-    if !top.is_finite() {
-        let is_nan = |x: &T| x.load().partial_cmp(&x.load()).is_none();
-        return if row.iter().any(is_nan) { T::Acc::real(f64::NAN) } else { top };
-    }
-    let mut sums = [T::Acc::ZERO; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let tail: T::Acc = chunks.remainder().iter().map(|x| (x.load() - top).exp()).sum();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += (x.load() - top).exp();
+///
+/// In one pass: each block is summed with the largest element until then, and a block that raises it scales the sum
+/// before. While that is not finite, nothing is summed.
+#[inline(always)]
+fn log_sum_exp<T: Slices>(row: &[T]) -> T::Acc {
+    let mut room = [T::Acc::ZERO; BLOCK];
+    let (mut top, mut sum) = (-T::Acc::INFINITY, T::Acc::ZERO);
+    for (index, block) in row.chunks(BLOCK).enumerate() {
+        // Exponentials take longer than the memory does; it must not wait for them.
+        let next = row.len().min((index + 1) * BLOCK);
+        prefetch(&row[next..row.len().min(next + BLOCK)]);
+        let block = T::wide(block, &mut room);
+        let most = lines::largest(block);
+        if most > top {
+            sum = sum * (top - most).exp();
+            top = most;
+        }
+        if top.is_finite() {
+            sum += lines::sum_of(
+                block,
+                #[inline(always)]
+                |x| (x - top).exp_below(),
+            );
+        } else if block.iter().any(|x| is_nan(*x)) {
+            return T::Acc::real(f64::NAN);
         }
     }
-    top + (sums.into_iter().sum::<T::Acc>() + tail).ln()
+    // A sum that is NaN already stays so.
+    top + if top.is_finite() { sum.ln() } else { T::Acc::ZERO * sum }
 }
 
-/// Skips NaN, which the sum of exponentials finds.
-fn largest<T: Float>(row: &[T]) -> T::Acc {
-    let pick = |best: T::Acc, x: T::Acc| if x > best { x } else { best };
-    let mut best = [-T::Acc::INFINITY; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let tail = chunks.remainder().iter().fold(-T::Acc::INFINITY, |best, x| pick(best, x.load()));
-    for chunk in chunks {
-        for (best, x) in best.iter_mut().zip(chunk) {
-            *best = pick(*best, x.load());
-        }
-    }
-    best.into_iter().fold(tail, pick)
-}
-
-fn mean<T: Float>(row: &[T]) -> f64 {
-    let mut sums = [T::Acc::ZERO; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let tail: T::Acc = chunks.remainder().iter().map(|x| x.load()).sum();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += x.load();
-        }
-    }
-    (sums.into_iter().sum::<T::Acc>() + tail).to_f64() / row.len() as f64
+#[inline(always)]
+fn mean<T: Slices>(row: &[T]) -> f64 {
+    let mut room = [T::Acc::ZERO; BLOCK];
+    let blocks = row.chunks(BLOCK).map(|block| lines::sum(T::wide(block, &mut room)));
+    blocks.sum::<T::Acc>().to_f64() / row.len() as f64
 }
 
 #[cfg(test)]

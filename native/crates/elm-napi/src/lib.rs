@@ -24,7 +24,7 @@ use napi::bindgen_prelude::Object;
 pub fn exports(mut exports: Object, env: napi::Env) -> napi::Result<()> {
     exports.set("tableHash", elm_ops::table::hash())?;
     exports.set("version", env!("CARGO_PKG_VERSION"))?;
-    exports.set("simd", elm_engine::simd_level())?;
+    exports.set("simd", elm_engine::simd_level().map_err(napi::Error::from_reason)?.name())?;
     // SAFETY: the environment and the exports object are alive during module registration.
     unsafe { core::export(env.raw(), napi::bindgen_prelude::JsValue::raw(&exports)) };
     Ok(())

@@ -1,7 +1,8 @@
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
-use crate::element::{Element, Float};
+use crate::element::Element;
 use crate::row::RowShape;
+use crate::simd::Slices;
 use crate::softmax_loss::{Loss, Sums};
 use crate::view::{CallExt, Ptr, Rows, slice, slice_mut};
 use crate::with_float;
@@ -25,7 +26,7 @@ fn forward(call: &KernelCall) -> Result<(), KernelError> {
     with_float!(call.input(0).dtype, T => forward_typed::<T>(call))
 }
 
-fn forward_typed<T: Float>(call: &KernelCall) -> Result<(), KernelError> {
+fn forward_typed<T: Slices>(call: &KernelCall) -> Result<(), KernelError> {
     let shape = RowShape::of(call.input(0).shape());
     let (logits, targets) = (slice::<T>(call.input(0)), slice::<i32>(call.input(1)));
     let loss = Loss::of(call.attrs, shape.dim);
@@ -34,20 +35,25 @@ fn forward_typed<T: Float>(call: &KernelCall) -> Result<(), KernelError> {
     let tasks = shape.rows.div_ceil(shape.grain());
     let partial = call.scratch::<Sums>(0, tasks);
     let sums = Ptr::of(partial);
-    call.pool().run_ranges(shape.rows, shape.grain(), |rows| {
-        let task = rows.start / shape.grain();
-        let mut total = Sums::default();
-        for row in rows {
-            let (value, added) = loss.row(&logits[row * shape.dim..(row + 1) * shape.dim], targets[row]);
-            total.add(added);
-            if let Some(lse) = &lse {
-                // SAFETY: every row belongs to one task.
-                unsafe { lse.part(row, 1)[0] = value };
+    call.pool().run_ranges(
+        shape.rows,
+        shape.grain(),
+        #[inline(always)]
+        |rows| {
+            let task = rows.start / shape.grain();
+            let mut total = Sums::default();
+            for row in rows {
+                let (value, added) = loss.row(&logits[row * shape.dim..(row + 1) * shape.dim], targets[row]);
+                total.add(added);
+                if let Some(lse) = &lse {
+                    // SAFETY: every row belongs to one task.
+                    unsafe { lse.part(row, 1)[0] = value };
+                }
             }
-        }
-        // SAFETY: every task has its own sums.
-        unsafe { sums.write(task as isize, total) };
-    });
+            // SAFETY: every task has its own sums.
+            unsafe { sums.write(task as isize, total) };
+        },
+    );
     store_losses::<T::Acc>(call, partial);
     Ok(())
 }
@@ -67,7 +73,7 @@ fn backward(call: &KernelCall) -> Result<(), KernelError> {
     with_float!(call.input(1).dtype, T => backward_typed::<T>(call))
 }
 
-fn backward_typed<T: Float>(call: &KernelCall) -> Result<(), KernelError> {
+fn backward_typed<T: Slices>(call: &KernelCall) -> Result<(), KernelError> {
     let shape = RowShape::of(call.input(1).shape());
     let grad = slice::<T::Acc>(call.input(0))[0];
     let (logits, targets) = (slice::<T>(call.input(1)), slice::<i32>(call.input(2)));
@@ -75,14 +81,19 @@ fn backward_typed<T: Float>(call: &KernelCall) -> Result<(), KernelError> {
     let loss = Loss::of(call.attrs, shape.dim);
     loss.check(targets)?;
     let out = Rows::<T>::new(call.output(0));
-    call.pool().run_ranges(shape.rows, shape.grain(), |rows| {
-        for row in rows {
-            let range = row * shape.dim..(row + 1) * shape.dim;
-            // SAFETY: every row belongs to one task.
-            let out = unsafe { out.part(range.start, shape.dim) };
-            loss.gradient(&logits[range], targets[row], lse[row], grad, out);
-        }
-    });
+    call.pool().run_ranges(
+        shape.rows,
+        shape.grain(),
+        #[inline(always)]
+        |rows| {
+            for row in rows {
+                let range = row * shape.dim..(row + 1) * shape.dim;
+                // SAFETY: every row belongs to one task.
+                let out = unsafe { out.part(range.start, shape.dim) };
+                loss.gradient(&logits[range], targets[row], lse[row], grad, out);
+            }
+        },
+    );
     Ok(())
 }
 

@@ -29,7 +29,8 @@ fn sizes(inputs: &[Option<View>]) -> [usize; 4] {
 /// The logits of a chunk, then the sums of each row.
 fn workspace(inputs: &[Option<View>], _: &[Option<View>], _: &Attrs) -> usize {
     let [rows, classes, _, chunk] = sizes(inputs);
-    rows * size_of::<Sums>() + chunk * classes * 8
+    let width = inputs[0].as_ref().map_or(0, |hidden| hidden.dtype.accumulator().size());
+    rows * size_of::<Sums>() + chunk * classes * width
 }
 
 /// One to three products at 20 multiply-adds a nanosecond.
@@ -78,20 +79,25 @@ where
         }
         let wants_gradient = dhidden.is_some() || dweight.is_some();
         let (rows_of, sums_of) = (Ptr::of(logits), Ptr::of(sums));
-        call.pool().run_ranges(count, (8192 / classes).max(1), |range| {
-            for row in range {
-                let target = targets[start + row];
-                // SAFETY: every row and its sums belong to one task.
-                unsafe {
-                    let row_of_logits = rows_of.slice_mut(row * classes, classes);
-                    let (lse, added) = loss.row(row_of_logits, target);
-                    sums_of.write((start + row) as isize, added);
-                    if wants_gradient {
-                        loss.gradient_in_place(row_of_logits, target, lse);
+        call.pool().run_ranges(
+            count,
+            (8192 / classes).max(1),
+            #[inline(always)]
+            |range| {
+                for row in range {
+                    let target = targets[start + row];
+                    // SAFETY: every row and its sums belong to one task.
+                    unsafe {
+                        let row_of_logits = rows_of.slice_mut(row * classes, classes);
+                        let (lse, added) = loss.row(row_of_logits, target);
+                        sums_of.write((start + row) as isize, added);
+                        if wants_gradient {
+                            loss.gradient_in_place(row_of_logits, target, lse);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         // SAFETY: the chunk lies inside all matrices, and the products of one call run one after the other.
         unsafe {
             if let Some(out) = dhidden {

@@ -1,8 +1,11 @@
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
 use crate::angles::{self, Angles};
-use crate::element::{Float, Real};
-use crate::row::{self, sum, sum3};
+use crate::element::Real;
+use crate::lines::{self, Running};
+use crate::row;
+use crate::scratch;
+use crate::simd::{Slices, Vector};
 use crate::view::{CallExt, Ptr, Rows, slice};
 use crate::with_float;
 
@@ -60,7 +63,7 @@ fn forward(call: &KernelCall) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn forward_typed<T: Float>(call: &KernelCall) {
+fn forward_typed<T: Slices>(call: &KernelCall) {
     let sizes = Sizes::of(call.input(0), call.attrs);
     let Sizes { batch, tokens, query, kv, dim } = sizes;
     let table = sizes.table(call.optional_input(3).is_some());
@@ -72,65 +75,82 @@ fn forward_typed<T: Float>(call: &KernelCall) {
     let rstds = [3, 4].map(|i| call.optional_output(i).map(Rows::<T::Acc>::new));
     let eps = T::Acc::real(call.attrs.f64("eps"));
     let width = (query + 2 * kv) * dim;
-    call.pool().run_ranges(batch * tokens, (16 * 1024 / width.max(1)).max(1), |range| {
-        for token in range {
-            let (b, t) = (token / tokens, token % tokens);
-            let turn = angles.row(b, t);
-            let (queries, rest) = qkv[token * width..(token + 1) * width].split_at(query * dim);
-            let (keys, values) = rest.split_at(kv * dim);
-            for (part, weight, out, rstd, heads) in
-                [(queries, q_weight, &q, &rstds[0], query), (keys, k_weight, &k, &rstds[1], kv)]
-            {
-                for (h, x) in part.chunks_exact(dim).enumerate() {
-                    let row = sizes.row(b, heads, h, t);
-                    // SAFETY: every row of an output belongs to one token.
-                    let out = unsafe { out.part(row * dim, dim) };
-                    let scale = normalize_and_turn(x, weight, eps, turn, out);
-                    if let Some(rstd) = rstd {
-                        // SAFETY: as above.
-                        unsafe { rstd.part(row, 1)[0] = scale };
+    call.pool().run_ranges(
+        batch * tokens,
+        (16 * 1024 / width.max(1)).max(1),
+        #[inline(always)]
+        |range| {
+            scratch::with(
+                3 * dim,
+                #[inline(always)]
+                |room: &mut [T::Acc]| {
+                    for token in range {
+                        let (b, t) = (token / tokens, token % tokens);
+                        let turn = angles.row(b, t);
+                        let (queries, rest) = qkv[token * width..(token + 1) * width].split_at(query * dim);
+                        let (keys, values) = rest.split_at(kv * dim);
+                        for (part, weight, out, rstd, heads) in
+                            [(queries, q_weight, &q, &rstds[0], query), (keys, k_weight, &k, &rstds[1], kv)]
+                        {
+                            for (h, x) in part.chunks_exact(dim).enumerate() {
+                                let row = sizes.row(b, heads, h, t);
+                                // SAFETY: every row of an output belongs to one token.
+                                let out = unsafe { out.part(row * dim, dim) };
+                                let scale = normalize_and_turn(x, weight, eps, turn, out, room);
+                                if let Some(rstd) = rstd {
+                                    // SAFETY: as above.
+                                    unsafe { rstd.part(row, 1)[0] = scale };
+                                }
+                            }
+                        }
+                        for (h, x) in values.chunks_exact(dim).enumerate() {
+                            // SAFETY: as above.
+                            unsafe { v.part(sizes.row(b, kv, h, t) * dim, dim) }.copy_from_slice(x);
+                        }
                     }
-                }
-            }
-            for (h, x) in values.chunks_exact(dim).enumerate() {
-                // SAFETY: as above.
-                unsafe { v.part(sizes.row(b, kv, h, t) * dim, dim) }.copy_from_slice(x);
-            }
-        }
-    });
+                },
+            );
+        },
+    );
 }
 
 /// One head; returns the reciprocal of its root mean square, 1 without a weight.
 #[inline(always)]
-fn normalize_and_turn<T: Float>(
+fn normalize_and_turn<T: Slices>(
     x: &[T],
     weight: Option<&[T::Acc]>,
     eps: T::Acc,
-    (cos, sin): (&[T::Acc], &[T::Acc]),
+    turn: (&[T::Acc], &[T::Acc]),
     out: &mut [T],
+    room: &mut [T::Acc],
 ) -> T::Acc {
-    let half = x.len() / 2;
-    let (x1, x2) = x.split_at(half);
-    let (low, high) = out.split_at_mut(half);
-    let (high, x2, cos, sin) = (&mut high[..half], &x2[..half], &cos[..half], &sin[..half]);
+    let (for_x, rest) = room.split_at_mut(x.len());
+    let (normal, for_out) = rest.split_at_mut(x.len());
+    let x = T::wide(x, for_x);
     let Some(weight) = weight else {
-        for j in 0..half {
-            let (x1, x2) = (x1[j].load(), x2[j].load());
-            low[j] = T::store(x1 * cos[j] - x2 * sin[j]);
-            high[j] = T::store(x2 * cos[j] + x1 * sin[j]);
-        }
+        T::write(
+            out,
+            for_out,
+            #[inline(always)]
+            |out| angles::turn(x, turn, T::Acc::ONE, out),
+        );
         return T::Acc::ONE;
     };
-    let (w1, w2) = (&weight[..half], &weight[half..2 * half]);
-    let mean = sum(x, |x| x.load() * x.load()) / T::Acc::real(x.len() as f64);
-    let scale = T::Acc::ONE / (mean + eps).sqrt();
-    for j in 0..half {
-        // The definition rounds to the input's dtype before the weight.
-        let n1 = T::store(x1[j].load() * scale).load() * w1[j];
-        let n2 = T::store(x2[j].load() * scale).load() * w2[j];
-        low[j] = T::store(n1 * cos[j] - n2 * sin[j]);
-        high[j] = T::store(n2 * cos[j] + n1 * sin[j]);
+    let scale = T::Acc::ONE / (lines::dot(x, x) / T::Acc::real(x.len() as f64) + eps).sqrt();
+    for (normal, &x) in normal.iter_mut().zip(x) {
+        *normal = x * scale;
     }
+    // The definition rounds to the input's dtype before the weight.
+    T::round(normal);
+    for (normal, &weight) in normal.iter_mut().zip(weight) {
+        *normal = *normal * weight;
+    }
+    T::write(
+        out,
+        for_out,
+        #[inline(always)]
+        |out| angles::turn(normal, turn, T::Acc::ONE, out),
+    );
     scale
 }
 
@@ -139,7 +159,7 @@ fn backward(call: &KernelCall) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn backward_typed<T: Float>(call: &KernelCall) {
+fn backward_typed<T: Slices>(call: &KernelCall) {
     let sizes = Sizes::of(call.input(3), call.attrs);
     let Sizes { batch, tokens, query, kv, dim } = sizes;
     let table = sizes.table(call.optional_input(6).is_some());
@@ -155,36 +175,60 @@ fn backward_typed<T: Float>(call: &KernelCall) {
     let rstds = [7, 8].map(|i| slice::<T::Acc>(call.input(i)));
     let dqkv = call.optional_output(0).map(Rows::<T>::new);
     let width = (query + 2 * kv) * dim;
-    call.pool().run(blocks, |block| {
-        // SAFETY: every block has its own three rows.
-        let own = unsafe { sums.slice_mut(3 * block * dim, 3 * dim) };
-        own.fill(T::Acc::ZERO);
-        let (dweights, turned) = own.split_at_mut(2 * dim);
-        for token in block * GRADIENT_TOKENS..((block + 1) * GRADIENT_TOKENS).min(batch * tokens) {
-            let (b, t) = (token / tokens, token % tokens);
-            let turn = angles.row(b, t);
-            // SAFETY: every token belongs to one block.
-            let mut out = dqkv.as_ref().map(|dqkv| unsafe { dqkv.part(token * width, width) });
-            for (part, grad, first, heads) in [(0, dq, 0, query), (1, dk, query, kv)] {
-                let dweight = &mut dweights[part * dim..(part + 1) * dim];
-                for h in 0..heads {
-                    let row = sizes.row(b, heads, h, t);
-                    let own = (first + h) * dim..(first + h + 1) * dim;
-                    turn_back(&grad[row * dim..(row + 1) * dim], turn, turned);
-                    let x = &qkv[token * width..(token + 1) * width][own.clone()];
-                    let out = out.as_mut().map(|out| &mut out[own]);
-                    denormalize(turned, x, weights[part], rstds[part][row], dweight, out);
-                }
-            }
-            if let Some(out) = &mut out {
-                for h in 0..kv {
-                    let row = sizes.row(b, kv, h, t);
-                    out[(query + kv + h) * dim..(query + kv + h + 1) * dim]
-                        .copy_from_slice(&dv[row * dim..(row + 1) * dim]);
-                }
-            }
-        }
-    });
+    call.pool().run(
+        blocks,
+        #[inline(always)]
+        |block| {
+            // SAFETY: every block has its own three rows.
+            let own = unsafe { sums.slice_mut(3 * block * dim, 3 * dim) };
+            own.fill(T::Acc::ZERO);
+            let (dweights, turned) = own.split_at_mut(2 * dim);
+            scratch::with(
+                3 * dim,
+                #[inline(always)]
+                |room: &mut [T::Acc]| {
+                    let (for_x, rest) = room.split_at_mut(dim);
+                    let (for_grad, for_out) = rest.split_at_mut(dim);
+                    for token in block * GRADIENT_TOKENS..((block + 1) * GRADIENT_TOKENS).min(batch * tokens)
+                    {
+                        let (b, t) = (token / tokens, token % tokens);
+                        let turn = angles.row(b, t);
+                        // SAFETY: every token belongs to one block.
+                        let mut out = dqkv.as_ref().map(|dqkv| unsafe { dqkv.part(token * width, width) });
+                        for (part, grad, first, heads) in [(0, dq, 0, query), (1, dk, query, kv)] {
+                            let dweight = &mut dweights[part * dim..(part + 1) * dim];
+                            for h in 0..heads {
+                                let row = sizes.row(b, heads, h, t);
+                                let own = (first + h) * dim..(first + h + 1) * dim;
+                                let x = T::wide(&qkv[token * width..(token + 1) * width][own.clone()], for_x);
+                                let grad = T::wide(&grad[row * dim..(row + 1) * dim], for_grad);
+                                angles::turn(grad, turn, -T::Acc::ONE, turned);
+                                let (weight, rstd) = (weights[part], rstds[part][row]);
+                                match &mut out {
+                                    Some(out) => T::write(
+                                        &mut out[own],
+                                        for_out,
+                                        #[inline(always)]
+                                        |out| {
+                                            denormalize(turned, x, weight, rstd, dweight, Some(out));
+                                        },
+                                    ),
+                                    None => denormalize(turned, x, weight, rstd, dweight, None),
+                                }
+                            }
+                        }
+                        if let Some(out) = &mut out {
+                            for h in 0..kv {
+                                let row = sizes.row(b, kv, h, t);
+                                out[(query + kv + h) * dim..(query + kv + h + 1) * dim]
+                                    .copy_from_slice(&dv[row * dim..(row + 1) * dim]);
+                            }
+                        }
+                    }
+                },
+            );
+        },
+    );
     for (position, part) in [(1, 0), (2, dim)] {
         if let Some(out) = call.optional_output(position) {
             row::sum_rows(call.pool(), partial, part..part + dim, 3 * dim, out);
@@ -192,42 +236,36 @@ fn backward_typed<T: Float>(call: &KernelCall) {
     }
 }
 
-#[inline(always)]
-fn turn_back<T: Float>(grad: &[T], (cos, sin): (&[T::Acc], &[T::Acc]), turned: &mut [T::Acc]) {
-    let half = grad.len() / 2;
-    let (g1, g2) = grad.split_at(half);
-    let (low, high) = turned.split_at_mut(half);
-    let (high, g2, cos, sin) = (&mut high[..half], &g2[..half], &cos[..half], &sin[..half]);
-    for j in 0..half {
-        let (g1, g2) = (g1[j].load(), g2[j].load());
-        low[j] = g1 * cos[j] + g2 * sin[j];
-        high[j] = g2 * cos[j] - g1 * sin[j];
-    }
-}
-
 /// With `x̂ = x · rstd` and `g = grad · weight`: `dx = rstd · (g − x̂ · mean(g · x̂))`, `dweight += grad · x̂`.
 #[inline(always)]
-fn denormalize<T: Float>(
-    grad: &[T::Acc],
-    x: &[T],
-    weight: Option<&[T::Acc]>,
-    rstd: T::Acc,
-    dweight: &mut [T::Acc],
-    dx: Option<&mut [T]>,
+fn denormalize<R: Real>(
+    grad: &[R],
+    x: &[R],
+    weight: Option<&[R]>,
+    rstd: R,
+    dweight: &mut [R],
+    dx: Option<&mut [R]>,
 ) {
     let Some(weight) = weight else {
         if let Some(dx) = dx {
-            dx.iter_mut().zip(grad).for_each(|(dx, g)| *dx = T::store(*g));
+            dx.copy_from_slice(grad);
         }
         return;
     };
-    for ((dweight, g), x) in dweight.iter_mut().zip(grad).zip(x) {
-        *dweight += *g * (x.load() * rstd);
+    for ((dweight, &g), &x) in dweight.iter_mut().zip(grad).zip(x) {
+        *dweight += g * (x * rstd);
     }
     if let Some(dx) = dx {
-        let mean = sum3(grad, weight, x, |g, w, x| g * w * (x.load() * rstd)) / T::Acc::real(x.len() as f64);
-        for (((dx, g), x), w) in dx.iter_mut().zip(grad).zip(x).zip(weight) {
-            *dx = T::store(rstd * (*g * *w - x.load() * rstd * mean));
+        let mut dot = Running::new(R::ZERO);
+        dot.take(
+            [grad, weight, x],
+            R::ZERO,
+            #[inline(always)]
+            |dot, [g, w, x]| g.times(w).mul_add(x, dot),
+        );
+        let mean = dot.sum() * rstd / R::real(x.len() as f64);
+        for (((dx, &g), &x), &w) in dx.iter_mut().zip(grad).zip(x).zip(weight) {
+            *dx = rstd * (g * w - x * rstd * mean);
         }
     }
 }

@@ -1,8 +1,11 @@
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
 
-use crate::angles::{Angles, elements};
-use crate::element::{Float, Real};
+use crate::angles::{self, Angles, elements};
+use crate::element::Real;
+use crate::lines;
 use crate::row::RowShape;
+use crate::scratch;
+use crate::simd::Slices;
 use crate::small_product::Heads;
 use crate::view::{CallExt, Rows};
 use crate::with_float;
@@ -20,39 +23,45 @@ fn run(call: &KernelCall) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn turn<T: Float>(call: &KernelCall) {
+fn turn<T: Slices>(call: &KernelCall) {
     let x = call.input(0);
     let [batch, heads, tokens, dim] = [x.shape()[0], x.shape()[1], x.shape()[2], x.shape()[3]];
-    let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(1));
+    let table = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(1));
     let sign = if call.attrs.bool("inverse") { -T::Acc::ONE } else { T::Acc::ONE };
     let x = Heads::<T>::of(x);
-    let (y, half) = (Rows::<T>::new(call.output(0)), dim / 2);
+    let y = Rows::<T>::new(call.output(0));
     let shape = RowShape::of(call.input(0).shape());
-    call.pool().run_ranges(shape.rows, shape.grain(), |rows| {
-        for row in rows {
-            let (b, head, t) = (row / (heads * tokens), row / tokens % heads, row % tokens);
-            let from = x.matrix(b, head).at_row(t);
-            let (cos, sin) = angles.row(b, t);
-            // SAFETY: every row belongs to one task.
-            let (low, high) = unsafe { y.part(row * dim, dim) }.split_at_mut(half);
-            let turned = |x1: T, x2: T, cos: T::Acc, sin: T::Acc| {
-                let (x1, x2, sin) = (x1.load(), x2.load(), sin * sign);
-                (T::store(x1 * cos - x2 * sin), T::store(x2 * cos + x1 * sin))
-            };
-            if from.columns == 1 {
-                // SAFETY: the row lies inside the input.
-                let (x1, x2) = unsafe { from.start.slice(0, dim) }.split_at(half);
-                for j in 0..half {
-                    (low[j], high[j]) = turned(x1[j], x2[j], cos[j], sin[j]);
-                }
-            } else {
-                for j in 0..half {
-                    let at = |j: usize| j as isize * from.columns;
-                    // SAFETY: as above.
-                    let (x1, x2) = unsafe { (from.start.read(at(j)), from.start.read(at(j + half))) };
-                    (low[j], high[j]) = turned(x1, x2, cos[j], sin[j]);
-                }
-            }
-        }
-    });
+    call.pool().run_ranges(
+        shape.rows,
+        shape.grain(),
+        #[inline(always)]
+        |rows| {
+            let (mut head, mut t) = (rows.start / tokens, rows.start % tokens);
+            scratch::with(
+                2 * dim,
+                #[inline(always)]
+                |room: &mut [T::Acc]| {
+                    let (for_x, for_y) = room.split_at_mut(dim);
+                    for row in rows {
+                        let (b, h) = (head / heads, head % heads);
+                        let from = x.matrix(b, h).at_row(t);
+                        // SAFETY: every row belongs to one task.
+                        let y = unsafe { y.part(row * dim, dim) };
+                        // SAFETY: the row lies inside the input.
+                        let x = unsafe { lines::wide(from.start, 0, from.columns, for_x) };
+                        T::write(
+                            y,
+                            for_y,
+                            #[inline(always)]
+                            |y| angles::turn(x, table.row(b, t), sign, y),
+                        );
+                        t += 1;
+                        if t == tokens {
+                            (head, t) = (head + 1, 0);
+                        }
+                    }
+                },
+            );
+        },
+    );
 }
