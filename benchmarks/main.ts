@@ -89,7 +89,9 @@ function parse() {
   }
 }
 
-const load = (name: string): Promise<Benchmark> => import(pathToFileURL(`${DIST}${name}${ENDING}`).href);
+function load(name: string): Promise<Benchmark> {
+  return import(pathToFileURL(`${DIST}${name}${ENDING}`).href);
+}
 
 /** Runs the jobs one by one, each in a process of its own, and prints what they measure. */
 async function report(jobs: readonly Job[], show: (line: Line) => string, keep: boolean): Promise<number> {

@@ -1,7 +1,7 @@
 // node-mlx: MLX's C++ core from JavaScript; lazy, so every call evaluates what it made.
-import { classes, floats, load, serve } from "./protocol.mjs";
+import { classes, floats, load, PEERS, serve } from "./protocol.mjs";
 
-const { module: mlx, version } = await load("@frost-beta/mlx");
+const { module: mlx, version } = await load("@frost-beta/mlx", `${PEERS}node-mlx`);
 const { core: mx, nn, optimizers } = mlx;
 
 const array = (shape, scale, seed) =>

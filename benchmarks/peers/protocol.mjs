@@ -14,16 +14,19 @@ const write = process.stdout.write.bind(process.stdout);
 process.stdout.write = process.stderr.write.bind(process.stderr);
 const say = (answer) => write(`${JSON.stringify(answer)}\n`);
 
-/** The module of a package that was installed, and its version; says that it is missing, and ends, where it was not. */
-export async function load(name) {
+/**
+ * The module of a package that was installed below `top`, and its version; where there is none it says that it is
+ * missing, and ends.
+ */
+export async function load(name, top = PEERS) {
   try {
-    const folder = path.join(PEERS, "node_modules", name);
+    const folder = path.join(top, "node_modules", name);
     const { version, exports } = JSON.parse(readFileSync(path.join(folder, "package.json"), "utf8"));
     const entry = exports === undefined ? undefined : moduleOf(exports["."] ?? exports);
     // A package with exports may have them for `import` alone; all others are found by `require`.
     const module =
       entry === undefined
-        ? createRequire(PEERS)(name)
+        ? createRequire(path.join(top, "package.json"))(name)
         : await import(pathToFileURL(path.join(folder, entry)).href);
     return { module, version };
   } catch (error) {
