@@ -7,14 +7,15 @@ import { inferring, peerModel } from "./lib/models.js";
 import { ours } from "./lib/turns.js";
 
 const CONTEXT = 128;
+const DTYPES = ["f32", "bf16"] as const;
 
 export async function* bench(): AsyncGenerator<Measurement> {
-  for (const dtype of ["f32", "bf16"] as const) {
-    const model = new OpenELM("OpenELM-270M").to(dtype);
+  for (const dtype of DTYPES) {
+    const model = new OpenELM("OpenELM-270M").initialize().to(dtype);
     const cache = model.newCache({ capacity: CONTEXT + 1 });
     const token = randint([1, 1], 0, model.config.vocabSize);
-    const of = { case: "decode", model: peerModel(model), context: CONTEXT, dtype };
     inferring(() => model.hidden(randint([1, CONTEXT], 0, model.config.vocabSize), { cache }))(1);
+    const of = { case: "decode", model: peerModel(model), context: CONTEXT, dtype };
     yield await compare({
       name: `decode OpenELM-270M ${dtype} at ${CONTEXT}`,
       unit: "tokens/s",
@@ -26,17 +27,19 @@ export async function* bench(): AsyncGenerator<Measurement> {
       timesItself: true,
       torch: of,
       peers: { "llama.cpp": of },
-      limit: [bytesOnce(model.parameterCount() * (dtype === "f32" ? 4 : 2))],
+      limit: [bytesOnce(model)],
       rounds: 5,
       seconds: 1,
     });
+    cache.dispose();
     for (const parameter of model.parameters()) parameter.value.dispose();
   }
 }
 
 /** Every weight takes part in each token; a sum of an array that no cache holds reads memory as fast. */
-function bytesOnce(bytes: number): Bound {
+function bytesOnce(model: OpenELM): Bound {
   const size = 1 << 25;
   const x = uniform([size]);
+  const bytes = model.parameters().reduce((total, { value }) => total + value.byteLength, 0);
   return { contender: ours(() => sum(x)), work: (4 * size) / bytes };
 }

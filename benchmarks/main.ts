@@ -38,7 +38,13 @@ const all = readdirSync(DIST, { recursive: true, encoding: "utf8" })
   .map((file) => file.slice(0, -ENDING.length).replaceAll("\\", "/"))
   .sort();
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof RangeError)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 2;
+}
 
 async function main(): Promise<number> {
   const parsed = parse();
@@ -96,6 +102,9 @@ function load(name: string): Promise<Benchmark> {
 /** Runs the jobs one by one, each in a process of its own, and prints what they measure. */
 async function report(jobs: readonly Job[], show: (line: Line) => string, keep: boolean): Promise<number> {
   const about = circumstances(device("cpu").stats().threads);
+  const { cores, load: busy } = about.machine;
+  if (busy > cores / 4)
+    console.error(`bench: the machine is busy (load ${busy.toFixed(1)}); ratios will mislead`);
   const lines: Line[] = [];
   const peers = new Set<string>();
   let failed = 0;

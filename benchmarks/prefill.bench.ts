@@ -7,7 +7,7 @@ import { inferring, peerModel } from "./lib/models.js";
 
 export async function* bench(): AsyncGenerator<Measurement> {
   for (const dtype of ["f32", "bf16"] as const) {
-    const model = new OpenELM("OpenELM-270M").to(dtype);
+    const model = new OpenELM("OpenELM-270M").initialize().to(dtype);
     for (const time of [128, 512]) {
       const ids = randint([1, time], 0, model.config.vocabSize);
       const of = { case: "prefill", model: peerModel(model), time, dtype };

@@ -30,7 +30,7 @@ export async function load(name, top = PEERS) {
         : await import(pathToFileURL(path.join(folder, entry)).href);
     return { module, version };
   } catch (error) {
-    process.stderr.write(`${name}: ${error.message.split("\n")[0]}\n`);
+    if (error.code !== "ENOENT") process.stderr.write(`${name}: ${error.message.split("\n")[0]}\n`);
     say({ missing: name });
     process.exit(0);
   }
