@@ -38,6 +38,14 @@ const all = readdirSync(DIST, { recursive: true, encoding: "utf8" })
   .map((file) => file.slice(0, -ENDING.length).replaceAll("\\", "/"))
   .sort();
 
+// A run that is told to end takes the programs with it that it started: they go when this process exits.
+for (const [signal, number] of [
+  ["SIGINT", 2],
+  ["SIGTERM", 15],
+] as const) {
+  process.once(signal, () => process.exit(128 + number));
+}
+
 try {
   process.exitCode = await main();
 } catch (error) {

@@ -24,7 +24,7 @@ await main(async () => {
   return withRevision(ROOT, value ?? revision, async (folder) => {
     process.stderr.write(`Building ${value ?? revision} …\n`);
     // The revision's own script installs and builds what it needs; it knows how.
-    const env = { CARGO_TARGET_DIR: TARGET };
+    const env = { CARGO_TARGET_DIR: TARGET, TURBO_CACHE_DIR: path.join(ROOT, ".turbo/cache") };
     await mustRun(process.execPath, ["scripts/bench.mjs", "--list"], { cwd: folder, env, quiet: true });
     return measure("--against", folder);
   });

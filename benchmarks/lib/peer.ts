@@ -21,6 +21,12 @@ interface Answer {
   readonly error?: string;
 }
 
+/** No peer outlives this process, however it ends. */
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** Longest wait for an answer, in seconds: loading a model or compiling one takes minutes at most. */
 const PATIENCE = 600;
 /** How long a peer that was told to end may take for it. */
@@ -55,11 +61,10 @@ export class Peer {
       stdio: ["pipe", "pipe", "inherit"],
       env: { ...process.env, ...threadVariables(threads) },
     });
-    const kill = (): boolean => child.kill("SIGKILL");
-    process.once("exit", kill);
+    running.add(child);
     const exited = new Promise<void>((resolve) => {
       for (const event of ["exit", "error"]) child.once(event, () => resolve());
-    }).then(() => void process.off("exit", kill));
+    }).then(() => void running.delete(child));
     // A question to a program that has ended is answered by the end of its lines.
     child.stdin!.on("error", () => undefined);
     const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();

@@ -66,7 +66,11 @@ export async function readLines(
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, ...env },
   });
+  const end = (): boolean => child.kill();
+  process.once("exit", end);
   const status = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
   for await (const line of createInterface({ input: child.stdout })) each(line);
-  return status;
+  const code = await status;
+  process.off("exit", end);
+  return code;
 }
