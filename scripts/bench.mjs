@@ -25,7 +25,7 @@ await main(async () => {
     process.stderr.write(`Building ${value ?? revision} …\n`);
     // The revision's own script installs and builds what it needs; it knows how.
     const env = { CARGO_TARGET_DIR: TARGET, TURBO_CACHE_DIR: path.join(ROOT, ".turbo/cache") };
-    await mustRun(process.execPath, ["scripts/bench.mjs", "--list"], { cwd: folder, env, quiet: true });
+    await mustRun(process.execPath, ["scripts/bench.mjs", "--list"], { cwd: folder, env, toStderr: true });
     return measure("--against", folder);
   });
 });

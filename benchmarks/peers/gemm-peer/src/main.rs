@@ -29,7 +29,8 @@ impl Product {
         if options["case"] != "matmul" || options["dtype"].as_str().is_some_and(|dtype| dtype != "f32") {
             return Err(format!("there is no case {options}"));
         }
-        let size = |name: &str| options[name].as_u64().map(|x| x as usize).ok_or(format!("{name} is missing"));
+        let size =
+            |name: &str| options[name].as_u64().map(|x| x as usize).ok_or(format!("{name} is missing"));
         let (m, k, n) = (size("m")?, size("k")?, size("n")?);
         let flag = |name: &str| options[name].as_bool().unwrap_or(false);
         let fill = |length: usize| (0..length).map(|i| (i % 251) as f32 / 251.0).collect();
@@ -38,7 +39,8 @@ impl Product {
     }
 
     fn gemm(&mut self, threads: usize) {
-        let parallelism = if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
+        let parallelism =
+            if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
         let (m, k, n) = (self.m, self.k, self.n);
         let (a_row, a_column) = strides(m, k, self.transposed.0);
         let (b_row, b_column) = strides(k, n, self.transposed.1);
