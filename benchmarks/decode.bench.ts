@@ -7,31 +7,39 @@ import { inferring, peerModel } from "./lib/models.js";
 import { ours } from "./lib/turns.js";
 
 const CONTEXT = 128;
+const DTYPES = ["f32", "bf16"] as const;
 
 export async function* bench(): AsyncGenerator<Measurement> {
-  const model = new OpenELM("OpenELM-270M");
-  const cache = model.newCache({ capacity: CONTEXT + 1 });
-  const token = randint([1, 1], 0, model.config.vocabSize);
-  inferring(() => model.hidden(randint([1, CONTEXT], 0, model.config.vocabSize), { cache }))(1);
-  yield await compare({
-    name: `decode OpenELM-270M f32 at ${CONTEXT}`,
-    unit: "tokens/s",
-    work: 1,
-    ours: inferring(() => {
-      cache.crop(CONTEXT);
-      model.forward(token, { cache });
-    }),
-    timesItself: true,
-    torch: { case: "decode", model: peerModel(model), context: CONTEXT },
-    limit: [weightsOnce(model)],
-    rounds: 5,
-    seconds: 1,
-  });
+  for (const dtype of DTYPES) {
+    const model = new OpenELM("OpenELM-270M").initialize().to(dtype);
+    const cache = model.newCache({ capacity: CONTEXT + 1 });
+    const token = randint([1, 1], 0, model.config.vocabSize);
+    inferring(() => model.hidden(randint([1, CONTEXT], 0, model.config.vocabSize), { cache }))(1);
+    const of = { case: "decode", model: peerModel(model), context: CONTEXT, dtype };
+    yield await compare({
+      name: `decode OpenELM-270M ${dtype} at ${CONTEXT}`,
+      unit: "tokens/s",
+      work: 1,
+      ours: inferring(() => {
+        cache.crop(CONTEXT);
+        model.forward(token, { cache });
+      }),
+      timesItself: true,
+      torch: of,
+      peers: { "llama.cpp": of },
+      limit: [bytesOnce(model)],
+      rounds: 5,
+      seconds: 1,
+    });
+    cache.dispose();
+    for (const parameter of model.parameters()) parameter.value.dispose();
+  }
 }
 
-/** Every weight takes part in each token; a sum of a smaller array reads memory as fast. */
-function weightsOnce(model: OpenELM): Bound {
+/** Every weight takes part in each token; a sum of an array that no cache holds reads memory as fast. */
+function bytesOnce(model: OpenELM): Bound {
   const size = 1 << 25;
   const x = uniform([size]);
-  return { contender: ours(() => sum(x)), work: size / model.parameterCount() };
+  const bytes = model.parameters().reduce((total, { value }) => total + value.byteLength, 0);
+  return { contender: ours(() => sum(x)), work: (4 * size) / bytes };
 }

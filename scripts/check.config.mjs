@@ -14,7 +14,8 @@ export const LONGER = {};
 export const GENERATED = [
   /(^|\/)generated\//,
   /(^|\/)generated\.[a-z]+$/,
-  /^docs\/ops\.md$/,
+  /^docs\/(?:ops|performance)\.md$/,
+  /^benchmarks\/results\//,
   /(^|\/)config\.schema\.json$/,
   /(^|\/)(package-lock\.json|Cargo\.lock)$/,
   /(^|\/)goldens\//,

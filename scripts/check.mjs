@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { checkLayers } from "./check-layers.mjs";
 import { cargo, codegen } from "./lib/build.mjs";
+import { isCurrent, PAGE } from "./lib/performance.mjs";
 import { main, mustRun, ROOT, run, tool } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
 import { files, forbiddenText, isGenerated, longFiles } from "./lib/sources.mjs";
@@ -22,6 +23,8 @@ const STEPS = {
   "sizes of files": () => report(longFiles(ROOT, files(ROOT))),
   words: () => report(forbiddenText(ROOT, files(ROOT))),
   "codegen drift": drift,
+  "performance page": () =>
+    report(isCurrent(ROOT) ? [] : [`${PAGE} is not what npm run docs:performance writes from the results`]),
   "types of packages (tsc -b)": () => succeeds(...tool("typescript", ["-b"], "tsc")),
   "types of tests": () => succeeds(...tool("typescript", ["-p", "tsconfig.tests.json"], "tsc")),
   "types of scripts": () => succeeds(...tool("typescript", ["-p", "scripts/tsconfig.json"], "tsc")),

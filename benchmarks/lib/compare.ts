@@ -1,21 +1,22 @@
 import { accumulate, sum, type Tensor, tensor, zeros } from "@openelm/tensor";
 import type { Measurement } from "./measure.js";
-import type { PeerCase, PythonPeer } from "./python.js";
-import { numpy, torch } from "./python.js";
+import type { PeerCase } from "./peer.js";
+import { contenderOf, noteFailure, type PeerCases, type PeerName } from "./peers.js";
 import { type Contender, ours, type TurnsOptions, takeTurns } from "./turns.js";
 
-/** A rate that is measured: what one call does, and in which unit. */
+/** A speed that is measured: what one call does, and in which unit. */
 export interface Comparison extends TurnsOptions {
   readonly name: string;
-  readonly unit: "GFLOP/s" | "GB/s" | "tokens/s" | "steps/s";
-  /** Operations, bytes, tokens or steps of one call. */
+  readonly unit: keyof typeof SCALE;
+  /** Operations, bytes, tokens or steps of one call; for a time the calls of one. */
   readonly work: number;
   readonly ours: (() => unknown) | Contender;
   /** Whether `ours` times itself. */
   readonly timesItself?: boolean;
-  /** The same in PyTorch and NumPy; leave out what they do not have. */
+  /** The same in PyTorch and NumPy, and in others; leave out what they do not have. */
   readonly torch?: PeerCase;
   readonly numpy?: PeerCase;
+  readonly peers?: PeerCases;
   /** What bounds it; the fastest counts. */
   readonly limit?: readonly Bound[];
 }
@@ -27,40 +28,43 @@ export interface Bound {
   readonly work: number;
 }
 
-const SCALE = { "GFLOP/s": 1e9, "GB/s": 1e9, "tokens/s": 1, "steps/s": 1 } as const;
+/** Work that makes one of a unit; a time is that of one call. */
+const SCALE = { "GFLOP/s": 1e9, "GB/s": 1e9, "tokens/s": 1, "steps/s": 1, µs: 1 } as const;
 
 /** Lets ours, the peers and the limit take turns. */
 export async function compare(comparison: Comparison): Promise<Measurement> {
-  const { name, unit, work, limit = [] } = comparison;
+  const { name, unit, work, limit = [], torch, numpy } = comparison;
   const mine = comparison.timesItself
     ? (comparison.ours as Contender)
     : ours(comparison.ours as () => unknown);
   const contenders: Record<string, Contender> = { ours: mine };
-  const peers: Record<string, number | null> = {};
-  const enter = async (
-    peer: string,
-    start: () => Promise<PythonPeer>,
-    of: PeerCase | undefined,
-  ): Promise<void> => {
-    if (of === undefined) return;
-    peers[peer] = null;
-    const contender = await (await start()).contender(of);
+  const cases = { ...(torch && { torch }), ...(numpy && { numpy }), ...comparison.peers };
+  const asked = Object.entries(cases) as [PeerName, PeerCase][];
+  for (const [peer, of] of asked) {
+    const contender = await contenderOf(peer, of);
     if (contender) contenders[peer] = contender;
-  };
-  await enter("torch", torch, comparison.torch);
-  await enter("numpy", numpy, comparison.numpy);
+  }
   for (const [i, bound] of limit.entries()) contenders[`limit ${i}`] = bound.contender;
 
-  const seconds = await takeTurns(contenders, comparison);
-  const rate = (who: string, amount: number): number => amount / SCALE[unit] / seconds[who]!;
-  for (const peer of Object.keys(peers)) if (seconds[peer] !== undefined) peers[peer] = rate(peer, work);
+  const seconds = await takeTurns(contenders, {
+    ...comparison,
+    fails: (who, error) => {
+      if (!(who in cases)) throw error;
+      noteFailure(who, error);
+    },
+  });
+  const speed = (who: string, amount: number): number =>
+    unit === "µs" ? (seconds[who]! * 1e6) / amount : amount / SCALE[unit] / seconds[who]!;
+  const best = unit === "µs" ? Math.min : Math.max;
   return {
     name,
     unit,
-    faster: "larger",
-    ours: rate("ours", work),
-    peers,
-    ...(limit.length > 0 && { limit: Math.max(...limit.map((bound, i) => rate(`limit ${i}`, bound.work))) }),
+    faster: unit === "µs" ? "smaller" : "larger",
+    ours: speed("ours", work),
+    peers: Object.fromEntries(
+      asked.map(([peer]) => [peer, seconds[peer] === undefined ? null : speed(peer, work)]),
+    ),
+    ...(limit.length > 0 && { limit: best(...limit.map((bound, i) => speed(`limit ${i}`, bound.work))) }),
   };
 }
 

@@ -12,10 +12,25 @@ export interface Measurement {
   readonly limit?: number | undefined;
 }
 
-/** What a file `*.bench.ts` exports under the name `bench`. */
-export type Benchmark = () => AsyncIterable<Measurement>;
+/** What a file `*.bench.ts` exports. */
+export interface Benchmark {
+  readonly bench: () => AsyncIterable<Measurement>;
+  /** Whether it is run with one thread too. Default: with all. */
+  readonly threads?: "one and all";
+}
 
-const present = ({ peers }: Measurement): number[] => Object.values(peers).filter((value) => value !== null);
+/** A measurement as `--json` prints it and results files hold it. */
+export interface Line extends Omit<Measurement, "limit"> {
+  /** The file that it comes from, as `--list` names it. */
+  readonly benchmark: string;
+  /** Threads of ours and of the peers. */
+  readonly threads: number;
+  readonly limit: number | null;
+  readonly ratio: number | null;
+}
+
+const present = ({ peers }: Pick<Measurement, "peers">): number[] =>
+  Object.values(peers).filter((value) => value !== null);
 
 /**
  * Speed relative to the best peer: above 1, ours is faster. Undefined without a peer; one that is missing is not beaten.
@@ -32,31 +47,31 @@ export function ratio(measurement: Measurement): number | undefined {
   return faster === "larger" ? ours / Math.max(...all) : Math.min(...all) / ours;
 }
 
-/** What `--json` and the results files say of a measurement. */
-export function toRecord(measurement: Measurement): Record<string, unknown> {
-  const { name, unit, ours, peers, limit } = measurement;
+/**
+ * The line of a measurement.
+ *
+ * @throws RangeError if one of its numbers is no measurement.
+ */
+export function toLine(measurement: Measurement, benchmark: string, threads: number): Line {
+  const { name, unit, faster, ours, peers, limit } = measurement;
   for (const [who, value] of [["ours", ours], ...Object.entries(peers)] as const) {
     if (value !== null && !(Number.isFinite(value) && value > 0)) {
       throw new RangeError(`${name}: ${who} is ${value}; a measurement is a positive number`);
     }
   }
-  return { name, unit, ours, peers, limit: limit ?? null, ratio: ratio(measurement) ?? null };
+  const relative = ratio(measurement) ?? null;
+  return { benchmark, name, threads, unit, faster, ours, peers, limit: limit ?? null, ratio: relative };
 }
 
-/** The line that `--json` prints. */
-export const toJson = (measurement: Measurement): string => JSON.stringify(toRecord(measurement));
-
 /** The line that a person reads. */
-export function toText(measurement: Measurement): string {
-  const { name, unit, ours, peers, limit } = measurement;
+export function toText({ name, threads, unit, ours, peers, limit, ratio }: Line): string {
   const show = (value: number | null): string =>
     value === null ? "missing" : `${Number(value.toPrecision(4))} ${unit}`;
   const others = Object.entries(peers).map(([peer, value]) => `${peer} ${show(value)}`);
-  const relative = ratio(measurement);
   return [
-    `${name.padEnd(44)} ${show(ours)}`,
+    `${name.padEnd(44)} ${threads}t  ${show(ours)}`,
     ...others,
-    ...(relative === undefined ? [] : [`${relative.toFixed(2)}× the best peer`]),
-    ...(limit === undefined ? [] : [`limit ${show(limit)}`]),
+    ...(ratio === null ? [] : [`${ratio.toFixed(2)}× the best peer`]),
+    ...(limit === null ? [] : [`limit ${show(limit)}`]),
   ].join("  ");
 }

@@ -2,7 +2,7 @@ import { vjp } from "@openelm/autograd";
 import { type Tensor, uniform } from "@openelm/tensor";
 import { type Comparison, compare } from "./compare.js";
 import type { Measurement } from "./measure.js";
-import type { PeerCase } from "./python.js";
+import type { PeerCase } from "./peer.js";
 
 /** An op that is measured forwards and backwards. */
 export interface Passes {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
-import { type Measurement, toRecord } from "./measure.js";
+import type { Line } from "./measure.js";
 
 /** Where and with what the numbers were taken. */
 export interface Circumstances {
@@ -11,6 +11,8 @@ export interface Circumstances {
   readonly changed: boolean;
   readonly machine: {
     readonly cpu: string;
+    /** What the processor can do that kernels care for, as Linux names it. */
+    readonly features: readonly string[];
     readonly cores: number;
     readonly threads: number;
     readonly memoryGB: number;
@@ -32,6 +34,7 @@ export function circumstances(threads: number): Omit<Circumstances, "peers"> {
     changed: status === undefined || status !== "",
     machine: {
       cpu: cpus()[0]?.model.trim() ?? "unknown",
+      features: features(),
       cores: availableParallelism(),
       threads,
       memoryGB: Math.round(totalmem() / 1e9),
@@ -40,6 +43,21 @@ export function circumstances(threads: number): Omit<Circumstances, "peers"> {
     },
     versions: { node: process.versions.node, v8: process.versions.v8 },
   };
+}
+
+/** Vector and matrix units: names of clouds say little of the processor below. */
+function features(): string[] {
+  try {
+    const flags =
+      readFileSync("/proc/cpuinfo", "utf8")
+        .match(/^flags\s*:(.*)$/m)?.[1]
+        ?.split(" ") ?? [];
+    return flags.filter((flag) =>
+      /^(?:fma|f16c|avx2|avx512f|avx512_?(?:bf16|fp16|vnni)|amx_\w+)$/.test(flag),
+    );
+  } catch {
+    return [];
+  }
 }
 
 function git(...args: string[]): string | undefined {
@@ -51,11 +69,11 @@ function git(...args: string[]): string | undefined {
 }
 
 /** Writes a run to `folder`, under its date and commit, and gives the path. */
-export function save(folder: string, about: Circumstances, measurements: readonly Measurement[]): string {
+export function save(folder: string, about: Circumstances, measurements: readonly Line[]): string {
   mkdirSync(folder, { recursive: true });
   const day = about.date.slice(0, 19).replaceAll(":", "");
   const file = `${folder}${day}-${about.commit?.slice(0, 8) ?? "unversioned"}.json`;
-  const text = JSON.stringify({ ...about, measurements: measurements.map(toRecord) }, null, 2);
+  const text = JSON.stringify({ ...about, measurements }, null, 2);
   writeFileSync(file, `${text}\n`);
   return file;
 }

@@ -8,6 +8,8 @@ export interface TurnsOptions {
   readonly rounds?: number;
   /** How long a turn should last. Default 0.1. */
   readonly seconds?: number;
+  /** Told of a contender that throws, which then takes no more part. Default: throws what it threw. */
+  readonly fails?: (name: string, error: unknown) => void;
 }
 
 /**
@@ -16,22 +18,39 @@ export interface TurnsOptions {
  */
 export async function takeTurns<Name extends string>(
   contenders: Readonly<Record<Name, Contender>>,
-  { rounds = 7, seconds = 0.1 }: TurnsOptions = {},
+  { rounds = 7, seconds = 0.1, fails = rethrow }: TurnsOptions = {},
 ): Promise<Record<Name, number>> {
-  const entries = Object.entries<Contender>(contenders);
-  const calls = new Map<string, number>();
-  for (const [name, contender] of entries) calls.set(name, await callsThatFill(contender, seconds));
-  const times = new Map<string, number[]>(entries.map(([name]) => [name, []]));
-  for (let round = 0; round < rounds; round++) {
+  const entries = new Map(Object.entries<Contender>(contenders));
+  const everyone = async (turn: (name: string, contender: Contender) => Promise<void>): Promise<void> => {
     for (const [name, contender] of entries) {
+      try {
+        await turn(name, contender);
+      } catch (error) {
+        fails(name, error);
+        entries.delete(name);
+      }
+    }
+  };
+  const calls = new Map<string, number>();
+  const times = new Map<string, number[]>();
+  await everyone(async (name, contender) => {
+    calls.set(name, await callsThatFill(contender, seconds));
+    times.set(name, []);
+  });
+  for (let round = 0; round < rounds; round++) {
+    await everyone(async (name, contender) => {
       const count = calls.get(name)!;
       times.get(name)!.push((await contender(count)) / count);
-    }
+    });
   }
-  return Object.fromEntries(entries.map(([name]) => [name, median(times.get(name)!)])) as Record<
+  return Object.fromEntries(Array.from(entries.keys(), (name) => [name, median(times.get(name)!)])) as Record<
     Name,
     number
   >;
+}
+
+function rethrow(_name: string, error: unknown): never {
+  throw error;
 }
 
 async function callsThatFill(contender: Contender, seconds: number): Promise<number> {

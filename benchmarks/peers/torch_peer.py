@@ -7,23 +7,20 @@ try:
 except ImportError:
     missing("torch")
 
-import torch_model
+import torch_models
+from openelm_torch import rotary_tables, rotate
+from torch_models import DTYPES, inference
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
-
-def matmul(m, k, n, dtype="f32"):
-    a = torch.rand(m, k).to(DTYPES[dtype])
-    b = torch.rand(k, n).to(DTYPES[dtype])
+def matmul(m, k, n, ta=False, tb=False, dtype="f32"):
+    a, b = matrix(m, k, ta, dtype), matrix(k, n, tb, dtype)
     return inference(lambda: a @ b)
 
 
-def inference(call):
-    def run():
-        with torch.inference_mode():
-            call()
-
-    return run
+def matrix(rows, columns, transposed, dtype):
+    x = torch.rand(columns, rows) if transposed else torch.rand(rows, columns)
+    x = x.to(DTYPES[dtype])
+    return x.T if transposed else x
 
 
 def both(function, backward, *inputs):
@@ -89,18 +86,37 @@ def transpose(size):
     return inference(lambda: x.t().contiguous())
 
 
-def mlp(sizes, batch):
-    layers = [torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])]
-    model = torch.nn.Sequential(*[part for layer in layers for part in (layer, torch.nn.ReLU())][:-1])
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    x, y = torch.rand(batch, sizes[0]), torch.randint(sizes[-1], (batch,))
+def add(size):
+    a, b = torch.rand(size), torch.rand(size)
+    return inference(lambda: a + b)
 
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
 
-    return step
+def gelu(rows, dim, approximate, backward):
+    return both(lambda x: F.gelu(x, approximate=approximate), backward, torch.rand(rows, dim))
+
+
+def rope(heads, time, dim, backward):
+    cos, sin = rotary_tables(time, dim, 10000.0)
+    return both(lambda x: rotate(x, cos, sin), backward, torch.rand(1, heads, time, dim))
+
+
+def qk_norm_rope(heads, kv_heads, time, dim, backward):
+    cos, sin = rotary_tables(time, dim, 10000.0)
+
+    def function(qkv, q_weight, k_weight):
+        parts = qkv.view(1, time, -1, dim).transpose(1, 2).split((heads, kv_heads, kv_heads), dim=1)
+        normed = [F.rms_norm(x, (dim,), weight, 1e-6) for x, weight in zip(parts, (q_weight, k_weight))]
+        return torch.cat([*(rotate(x, cos, sin) for x in normed), parts[2]], dim=1)
+
+    width = (heads + 2 * kv_heads) * dim
+    return both(function, backward, torch.rand(1, time, width), torch.rand(dim), torch.rand(dim))
+
+
+def adamw_model(shapes):
+    parameters = [torch.rand(shape, requires_grad=True) for shape in shapes]
+    for p in parameters:
+        p.grad = torch.rand(p.shape)
+    return torch.optim.AdamW(parameters, lr=1e-3, fused=True).step
 
 
 serve(
@@ -116,9 +132,14 @@ serve(
         "adamw": adamw,
         "elementwise": elementwise,
         "transpose": transpose,
-        "mlp": mlp,
-        "train": torch_model.train,
-        "prefill": torch_model.prefill,
-        "decode": torch_model.decode,
+        "add": add,
+        "gelu": gelu,
+        "rope": rope,
+        "qk_norm_rope": qk_norm_rope,
+        "adamw_model": adamw_model,
+        "mlp": torch_models.mlp,
+        "train": torch_models.train,
+        "prefill": torch_models.prefill,
+        "decode": torch_models.decode,
     },
 )

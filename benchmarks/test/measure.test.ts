@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Measurement, ratio, toJson, toText } from "../lib/measure.js";
+import { type Measurement, ratio, toLine, toText } from "../lib/measure.js";
 
 const time: Measurement = { name: "add", unit: "µs", faster: "smaller", ours: 2, peers: { a: 3, b: 4 } };
 const rate: Measurement = {
@@ -24,31 +24,38 @@ describe("ratio", () => {
   });
 });
 
+const line = (measurement: Measurement) => toLine(measurement, "group/file", 2);
+
 describe("lines", () => {
-  test("JSON has every field, null where there is nothing", () => {
-    expect(JSON.parse(toJson(rate))).toEqual({
+  test("have every field, null where there is nothing", () => {
+    expect(line(rate)).toEqual({
+      benchmark: "group/file",
       name: "copy",
+      threads: 2,
       unit: "GB/s",
+      faster: "larger",
       ours: 30,
       peers: { a: 20 },
       limit: 40,
       ratio: 1.5,
     });
-    expect(JSON.parse(toJson({ ...time, peers: {} }))).toMatchObject({ peers: {}, limit: null, ratio: null });
+    expect(line({ ...time, peers: {} })).toMatchObject({ peers: {}, limit: null, ratio: null });
   });
 
   test("a missing peer is named", () => {
-    const missing = { ...time, peers: { a: null } };
-    expect(JSON.parse(toJson(missing))).toMatchObject({ peers: { a: null }, ratio: null });
-    expect(toText(missing)).toMatch(/^add +2 µs {2}a missing$/);
+    const missing = line({ ...time, peers: { a: null } });
+    expect(missing).toMatchObject({ peers: { a: null }, ratio: null });
+    expect(toText(missing)).toMatch(/^add +2t {2}2 µs {2}a missing$/);
   });
 
   test("a measurement that failed is no line", () => {
-    expect(() => toJson({ ...time, ours: Number.NaN })).toThrow("add: ours is NaN");
-    expect(() => toJson({ ...time, peers: { a: 0 } })).toThrow("add: a is 0");
+    expect(() => line({ ...time, ours: Number.NaN })).toThrow("add: ours is NaN");
+    expect(() => line({ ...time, peers: { a: 0 } })).toThrow("add: a is 0");
   });
 
   test("text names the peers and the ratio", () => {
-    expect(toText(rate)).toMatch(/^copy +30 GB\/s {2}a 20 GB\/s {2}1\.50× the best peer {2}limit 40 GB\/s$/);
+    expect(toText(line(rate))).toMatch(
+      /^copy +2t {2}30 GB\/s {2}a 20 GB\/s {2}1\.50× the best peer {2}limit 40 GB\/s$/,
+    );
   });
 });

@@ -23,6 +23,23 @@ describe("takeTurns", () => {
     expect(log).toEqual(["a", "b", "a", "b", "a", "b", "a", "b"]);
   });
 
+  test("a contender that throws stops taking part, and the one who asked is told", async () => {
+    const log: string[] = [];
+    const breaks = (turn: number): number => {
+      if (turn === 2) throw new Error("broken");
+      return 1;
+    };
+    const contenders = { a: paced("a", log, breaks), b: paced("b", log, () => 1) };
+    const told: string[] = [];
+    const fails = (name: string, error: unknown): void => void told.push(`${name} ${error}`);
+    expect(await takeTurns(contenders, { rounds: 3, seconds: 1, fails })).toEqual({ b: 1 });
+    expect(told).toEqual(["a Error: broken"]);
+    expect(log).toEqual(["a", "b", "a", "b", "a", "b", "b"]);
+    await expect(takeTurns({ c: paced("c", log, breaks) }, { rounds: 3, seconds: 1 })).rejects.toThrow(
+      "broken",
+    );
+  });
+
   test("fast calls are repeated until a turn lasts long enough", async () => {
     const counts: number[] = [];
     const fast: Contender = (calls) => {
