@@ -54,7 +54,7 @@ fn run(call: &KernelCall) -> Result<(), KernelError> {
 /// gradient in place and multiplied with `weight` and `hidden`. `dweight` grows chunk by chunk, in order.
 fn typed<T>(call: &KernelCall) -> Result<(), KernelError>
 where
-    T: Factor<Acc: Factor<Acc = T::Acc>>,
+    T: Factor<Acc: Factor<Acc = T::Acc> + Slices>,
 {
     let [rows, classes, dim, chunk] = sizes(call.inputs);
     let targets = slice::<i32>(call.input(2));
