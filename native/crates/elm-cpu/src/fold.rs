@@ -33,8 +33,9 @@ pub trait Fold: Sync {
 const SEGMENT: usize = 16 * 1024;
 /// Running values side by side.
 const LANES: usize = 32;
-/// Columns whose running values one task keeps.
-const COLUMNS: usize = 256;
+/// Columns whose running values one task keeps: long enough to read memory in straight runs, short enough for the
+/// first cache.
+const COLUMNS: usize = 1024;
 
 /// Folds the axes of `x` that `mask` names.
 pub fn fold<F: Fold>(pool: &Pool, x: &View, mask: &[bool], f: &F) {
@@ -248,15 +249,33 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
                         f.finish(position(j), sum);
                     } else {
                         // SAFETY: every segment of an output has its own partial value.
-                        unsafe { shared.write((position(j) * segments + segment) as isize, sum) };
+                        unsafe { shared.write((segment * outputs + position(j)) as isize, sum) };
                     }
                 }
             }
         },
     );
-    for (output, parts) in partial.chunks_exact(segments).enumerate() {
-        f.finish(output, parts.iter().fold(f.start(), |acc, &part| f.join(acc, part)));
+    if segments > 1 {
+        join_segments(pool, &partial, outputs, f);
     }
+}
+
+/// Joins the values of every output, of which each segment has a row, in the order of the segments.
+fn join_segments<F: Fold>(pool: &Pool, partial: &[F::Acc], outputs: usize, f: &F) {
+    pool.run_ranges(
+        outputs,
+        COLUMNS,
+        #[inline(always)]
+        |range| {
+            let mut joined = [f.start(); COLUMNS];
+            for parts in partial.chunks_exact(outputs) {
+                for (acc, &part) in joined.iter_mut().zip(&parts[range.clone()]) {
+                    *acc = f.join(*acc, part);
+                }
+            }
+            range.zip(joined).for_each(|(output, acc)| f.finish(output, acc));
+        },
+    );
 }
 
 #[cfg(test)]

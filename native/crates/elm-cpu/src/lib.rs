@@ -27,9 +27,11 @@ mod simd;
 mod skinny;
 mod small_product;
 mod softmax_loss;
+mod stream_store;
 #[cfg(test)]
 mod testing;
 mod tile;
+mod turn;
 mod view;
 
 pub mod ops;
