@@ -9,7 +9,7 @@ except ImportError:
 
 import torch_model
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "i32": torch.int32}
 
 
 def matmul(m, k, n, dtype="f32"):
@@ -89,6 +89,24 @@ def transpose(size):
     return inference(lambda: x.t().contiguous())
 
 
+def cast(size, source, target):
+    x = torch.rand(size).to(DTYPES[source])
+    return inference(lambda: x.to(DTYPES[target]))
+
+
+def reduce(name, over, size):
+    x = torch.rand(size, size)
+    axis = {"all": None, "rows": 1, "columns": 0}[over]
+    calls = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "norm": torch.linalg.vector_norm}
+    function = calls[name]
+    return inference(lambda: function(x) if axis is None else function(x, dim=axis))
+
+
+def permute(shape, axes, dtype="f32"):
+    x = torch.rand(*shape).to(DTYPES[dtype])
+    return inference(lambda: x.permute(axes).contiguous())
+
+
 def mlp(sizes, batch):
     layers = [torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])]
     model = torch.nn.Sequential(*[part for layer in layers for part in (layer, torch.nn.ReLU())][:-1])
@@ -116,6 +134,9 @@ serve(
         "adamw": adamw,
         "elementwise": elementwise,
         "transpose": transpose,
+        "cast": cast,
+        "reduce": reduce,
+        "permute": permute,
         "mlp": mlp,
         "train": torch_model.train,
         "prefill": torch_model.prefill,
