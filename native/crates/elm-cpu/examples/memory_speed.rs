@@ -2,7 +2,7 @@
 //! the machine hardly shows: `cargo run --release -p elm-cpu --example memory_speed [WORD…]` runs cases whose names
 //! hold one of the words.
 
-use std::alloc::{Layout as Room, alloc_zeroed};
+use std::alloc::{Layout as Room, alloc};
 
 use elm_core::{DType, KernelCall, Layout, Sample, View, sample};
 use elm_cpu::Pool;
@@ -26,7 +26,7 @@ fn view(dtype: DType, shape: &[usize]) -> View {
     let bytes = (layout.elements() * dtype.size()).next_multiple_of(2 << 20).max(2 << 20);
     // SAFETY: the size is not zero; the advice covers the new block only.
     let base = unsafe {
-        let base = alloc_zeroed(Room::from_size_align(bytes, 2 << 20).expect("a size"));
+        let base = alloc(Room::from_size_align(bytes, 2 << 20).expect("a size"));
         libc::madvise(base.cast(), bytes, libc::MADV_HUGEPAGE);
         base.write_bytes(0, bytes);
         base
@@ -51,23 +51,24 @@ fn cases() -> Vec<Case> {
     };
     let rate = view(F32, &[]);
     let mut all = Vec::new();
-    let mut case = |name, op, attrs, inputs: &[&View], outputs: &[View], bytes| {
-        let inputs = inputs.iter().map(|&view| view.clone()).collect();
-        all.push(Case { name, op, attrs, inputs, outputs: outputs.to_vec(), bytes });
+    let mut case = |name, op, attrs, inputs: &[&View], outputs: &[&View], bytes| {
+        let [inputs, outputs] =
+            [inputs, outputs].map(|views| views.iter().map(|&view| view.clone()).collect());
+        all.push(Case { name, op, attrs, inputs, outputs, bytes });
     };
     let plain = || sample(&[]);
     case("limit: accumulate", "accumulate", plain(), &[&rate, &y, &a], &[], 12 * N);
-    case("add", "add", plain(), &[&a, &b], &[y.clone()], 12 * N);
-    case("add bf16", "add", plain(), &[&ha, &ha], &[hy.clone()], 4 * N);
-    case("add a number", "add", plain(), &[&a, &one], &[y.clone()], 8 * N);
+    case("add", "add", plain(), &[&a, &b], &[&y], 12 * N);
+    case("add bf16", "add", plain(), &[&ha, &ha], &[&hy], 4 * N);
+    case("add a number", "add", plain(), &[&a, &one], &[&y], 8 * N);
     let square = [4096, N / 4096];
     let [sa, sy] = [&a, &y].map(|view| as_shape(view, F32, &square));
-    case("add a row", "add", plain(), &[&sa, &as_shape(&b, F32, &square[1..])], &[sy.clone()], 8 * N);
-    case("add a column", "add", plain(), &[&sa, &as_shape(&b, F32, &[4096, 1])], &[sy.clone()], 8 * N);
-    case("where", "where", plain(), &[&bits, &a, &b], &[y.clone()], 13 * N);
-    case("neg", "neg", plain(), &[&a], &[y.clone()], 8 * N);
-    case("neg bf16", "neg", plain(), &[&ha], &[hy.clone()], 4 * N);
-    case("exp", "exp", plain(), &[&a], &[y.clone()], 8 * N);
+    case("add a row", "add", plain(), &[&sa, &as_shape(&b, F32, &square[1..])], &[&sy], 8 * N);
+    case("add a column", "add", plain(), &[&sa, &as_shape(&b, F32, &[4096, 1])], &[&sy], 8 * N);
+    case("where", "where", plain(), &[&bits, &a, &b], &[&y], 13 * N);
+    case("neg", "neg", plain(), &[&a], &[&y], 8 * N);
+    case("neg bf16", "neg", plain(), &[&ha], &[&hy], 4 * N);
+    case("exp", "exp", plain(), &[&a], &[&y], 8 * N);
     for (name, from, to) in [
         ("cast f32 bf16", F32, BF16),
         ("cast bf16 f32", BF16, F32),
@@ -80,10 +81,10 @@ fn cases() -> Vec<Case> {
     ] {
         let [from, to] = [as_shape(&a, from, &[N]), as_shape(&y, to, &[N])];
         let bytes = from.bytes() + to.bytes();
-        case(name, "cast", plain(), &[&from], &[to], bytes);
+        case(name, "cast", plain(), &[&from], &[&to], bytes);
     }
-    case("full", "full", plain().f64("value", 1.0), &[], &[y.clone()], 4 * N);
-    case("copy", "copy", plain(), &[&a], &[y.clone()], 8 * N);
+    case("full", "full", plain().f64("value", 1.0), &[], &[&y], 4 * N);
+    case("copy", "copy", plain(), &[&a], &[&y], 8 * N);
     for (name, dtype, [rows, columns]) in [
         ("transpose u8", U8, [4096, 4096]),
         ("transpose bf16", BF16, [4096, 4096]),
@@ -95,7 +96,7 @@ fn cases() -> Vec<Case> {
     ] {
         let x = permuted(&as_shape(&a, dtype, &[rows, columns]), &[1, 0]);
         let bytes = 2 * x.bytes();
-        case(name, "contiguous", plain(), &[&x], &[as_shape(&y, dtype, &[columns, rows])], bytes);
+        case(name, "contiguous", plain(), &[&x], &[&as_shape(&y, dtype, &[columns, rows])], bytes);
     }
     for (name, axes) in [
         ("permute BTHD to BHTD", [0, 2, 1, 3]),
@@ -103,20 +104,20 @@ fn cases() -> Vec<Case> {
         ("permute DHTB", [3, 2, 1, 0]),
     ] {
         let x = permuted(&as_shape(&a, F32, &[16, 1024, 16, 64]), &axes);
-        case(name, "contiguous", plain(), &[&x], &[as_shape(&y, F32, x.shape())], 8 * N);
+        case(name, "contiguous", plain(), &[&x], &[&as_shape(&y, F32, x.shape())], 8 * N);
     }
     let half = as_shape(&a, F32, &[4096, N / 8192]);
-    case("concat", "concat", plain().int("axis", 1), &[&half, &half], &[sy.clone()], 8 * N);
+    case("concat", "concat", plain().int("axis", 1), &[&half, &half], &[&sy], 8 * N);
     let pads = plain().ints("pads", &[0, 0, 16, 16]).f64("value", 0.0);
-    case("pad", "pad", pads, &[&as_shape(&a, F32, &[4096, 4064])], &[sy.clone()], 8 * N);
-    case("sum", "sum", plain(), &[&a], &[rate.clone()], 4 * N);
-    case("sum bf16", "sum", plain(), &[&ha], &[as_shape(&rate, BF16, &[])], 2 * N);
-    case("sum of rows", "sum", plain().ints("axis", &[1]), &[&sa], &[as_shape(&y, F32, &[4096])], 4 * N);
-    case("sum of columns", "sum", plain().ints("axis", &[0]), &[&sa], &[as_shape(&y, F32, &[4096])], 4 * N);
-    case("max", "max", plain(), &[&a], &[rate.clone()], 4 * N);
-    case("max of columns", "max", plain().ints("axis", &[0]), &[&sa], &[as_shape(&y, F32, &[4096])], 4 * N);
-    case("global_norm", "global_norm", plain(), &[&a], &[rate.clone()], 4 * N);
-    case("global_norm bf16", "global_norm", plain(), &[&ha], &[rate.clone()], 2 * N);
+    case("pad", "pad", pads, &[&as_shape(&a, F32, &[4096, 4064])], &[&sy], 8 * N);
+    case("sum", "sum", plain(), &[&a], &[&rate], 4 * N);
+    case("sum bf16", "sum", plain(), &[&ha], &[&as_shape(&rate, BF16, &[])], 2 * N);
+    case("sum of rows", "sum", plain().ints("axis", &[1]), &[&sa], &[&as_shape(&y, F32, &[4096])], 4 * N);
+    case("sum of columns", "sum", plain().ints("axis", &[0]), &[&sa], &[&as_shape(&y, F32, &[4096])], 4 * N);
+    case("max", "max", plain(), &[&a], &[&rate], 4 * N);
+    case("max of columns", "max", plain().ints("axis", &[0]), &[&sa], &[&as_shape(&y, F32, &[4096])], 4 * N);
+    case("global_norm", "global_norm", plain(), &[&a], &[&rate], 4 * N);
+    case("global_norm bf16", "global_norm", plain(), &[&ha], &[&rate], 2 * N);
     let [m, v] = [view(F32, &[N]), view(F32, &[N])];
     let step = as_shape(&view(F32, &[]), F32, &[]);
     // SAFETY: a scalar of f32.
@@ -131,7 +132,7 @@ fn cases() -> Vec<Case> {
         unsafe { ids.base.cast::<i32>().add(i).write((i * 7919 % 13_107) as i32) };
     }
     let rows = as_shape(&b, F32, &[2048, 1280]);
-    case("embedding", "embedding", plain(), &[&table, &ids], std::slice::from_ref(&rows), 2 * rows.bytes());
+    case("embedding", "embedding", plain(), &[&table, &ids], &[&rows], 2 * rows.bytes());
     let target = as_shape(&y, F32, &[13_107, 1280]);
     let bytes = rows.bytes() + target.bytes();
     case(
@@ -139,7 +140,7 @@ fn cases() -> Vec<Case> {
         "embedding_backward",
         plain().int("rows", 13_107),
         &[&rows, &ids],
-        &[target],
+        &[&target],
         bytes,
     );
     all

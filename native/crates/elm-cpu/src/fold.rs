@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::Pool;
 use crate::lines::meet;
+use crate::stream_store::{LINE, prefetch};
 use crate::view::{Ptr, ptr};
 
 /// A way to reduce elements to one value an output.
@@ -36,6 +37,8 @@ const LANES: usize = 32;
 /// Columns whose running values one task keeps: long enough to read memory in straight runs, short enough for the
 /// first cache.
 const COLUMNS: usize = 1024;
+/// Columns of the next row that are asked for together: it lies apart, where the processor does not look by itself.
+const PREFETCHED: usize = 256;
 
 /// Folds the axes of `x` that `mask` names.
 pub fn fold<F: Fold>(pool: &Pool, x: &View, mask: &[bool], f: &F) {
@@ -238,10 +241,18 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
                 let mut sums = [f.start(); COLUMNS];
                 for row in segment * rows_each..((segment + 1) * rows_each).min(rows) {
                     let at = start + first as isize + locate(&plan.reduced, row).0;
-                    // SAFETY: `width` columns of the row lie inside the input's view; inputs are only read.
-                    let x = unsafe { x.moved(at).slice(0, width) };
-                    for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(&params) {
-                        *sum = f.step(*sum, f.load(x), param);
+                    let next = x.moved(start + first as isize + locate(&plan.reduced, row + 1).0).raw();
+                    for from in (0..width).step_by(PREFETCHED) {
+                        let columns = from..width.min(from + PREFETCHED);
+                        let bytes = columns.len() * size_of::<F::In>();
+                        let next = next.wrapping_add(from);
+                        (0..bytes).step_by(LINE).for_each(|at| prefetch(next.wrapping_byte_add(at)));
+                        // SAFETY: these columns of the row lie inside the input's view; inputs are only read.
+                        let x = unsafe { x.moved(at).slice(from, columns.len()) };
+                        let (sums, params) = (&mut sums[columns.clone()], &params[columns]);
+                        for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(params) {
+                            *sum = f.step(*sum, f.load(x), param);
+                        }
                     }
                 }
                 for (j, &sum) in sums[..width].iter().enumerate() {

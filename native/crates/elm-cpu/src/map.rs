@@ -47,6 +47,33 @@ pub fn map1<A: Element, Y: Element>(call: &KernelCall, f: impl Fn(A) -> Y + Sync
     );
 }
 
+/// Writes `f(x)` elementwise to output 0, by whole slices with `slices` where the elements lie together.
+pub fn map_slices<A: Element, Y: Element>(
+    call: &KernelCall,
+    slices: impl Fn(&[A], &mut [Y]) + Sync,
+    f: impl Fn(A) -> Y + Sync,
+) {
+    let (x, y) = (call.input(0), call.output(0));
+    let walk = Walk::new([&y.layout, &x.layout]);
+    if walk.steps != [1, 1] {
+        return map1::<A, Y>(call, f);
+    }
+    let (out, a, stores) = (ptr::<Y>(y), ptr::<A>(x), Stores::of(y));
+    walk.run(
+        call.pool(),
+        #[inline(always)]
+        |[y, i], len| {
+            // SAFETY: the walk stays inside the views; output elements are visited once.
+            let (out, a) = unsafe { (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len)) };
+            stores.fill(
+                out,
+                #[inline(always)]
+                |at, out| slices(&a[at], out),
+            );
+        },
+    );
+}
+
 /// Elements that [`map_real`] converts together.
 const BLOCK: usize = 64;
 

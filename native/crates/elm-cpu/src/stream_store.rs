@@ -72,13 +72,17 @@ impl Stores {
             return;
         }
         let lead = to_next_line(out).min(out.len());
-        let lines = (out.len() - lead) / (LINE / size_of::<Y>()) * (LINE / size_of::<Y>());
-        out[..lead].copy_from_slice(&from[..lead]);
-        // SAFETY: both hold `lines` elements from there on, which are whole lines, and `out` starts a line there.
-        unsafe {
-            stream(out.as_mut_ptr().add(lead).cast(), from.as_ptr().add(lead).cast(), lines * size_of::<Y>());
+        let end = lead + (out.len() - lead) / (LINE / size_of::<Y>()) * (LINE / size_of::<Y>());
+        // Not called for nothing: a copy of no elements is a call all the same, and rows may be a single line.
+        if lead > 0 {
+            out[..lead].copy_from_slice(&from[..lead]);
         }
-        out[lead + lines..].copy_from_slice(&from[lead + lines..]);
+        let (to, lines) = (&mut out[lead..end], &from[lead..end]);
+        // SAFETY: both hold as many elements, which are whole lines, and `to` starts at a line.
+        unsafe { stream(to.as_mut_ptr().cast(), lines.as_ptr().cast(), size_of_val(lines)) };
+        if end < out.len() {
+            out[end..].copy_from_slice(&from[end..]);
+        }
     }
 }
 

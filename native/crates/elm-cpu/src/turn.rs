@@ -17,7 +17,7 @@ pub trait Word: Copy + Send {
 }
 
 /// Bytes of a target row that are gathered where its lines do not start with a line of memory.
-const GATHERED: usize = 4 * LINE;
+const GATHERED: usize = 8 * LINE;
 
 /// Bytes by which the walk along a source row asks for it in advance.
 const AHEAD: usize = 4 * LINE;
