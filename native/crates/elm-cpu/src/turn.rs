@@ -86,8 +86,9 @@ unsafe fn turn_part<T: Word>(
     let (tall, wide) = (2 * T::SIDE, T::SIDE);
     let (whole_width, whole_lines) = (width / tall * tall, lines / wide * wide);
     let [to, from] = [down, step];
-    for j in (0..whole_lines).step_by(wide) {
-        for i in (0..whole_width).step_by(tall) {
+    // Few rows of the source at a time: where their steps are powers of two, their lines meet in one set of the cache.
+    for i in (0..whole_width).step_by(tall) {
+        for j in (0..whole_lines).step_by(wide) {
             // SAFETY: the caller's promise; a block is a part.
             unsafe {
                 let target = target.offset(j as isize * to + i as isize);
