@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from openelm_torch import Config, OpenELM, adamw
 from torch import nn
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "i32": torch.int32}
 
 
 def mlp(sizes, batch, optimizer, compile=False):

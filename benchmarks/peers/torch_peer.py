@@ -91,6 +91,24 @@ def add(size):
     return inference(lambda: a + b)
 
 
+def cast(size, source, target):
+    x = torch.rand(size).to(DTYPES[source])
+    return inference(lambda: x.to(DTYPES[target]))
+
+
+def reduce(name, over, size):
+    x = torch.rand(size, size)
+    axis = {"all": None, "rows": 1, "columns": 0}[over]
+    calls = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "norm": torch.linalg.vector_norm}
+    function = calls[name]
+    return inference(lambda: function(x) if axis is None else function(x, dim=axis))
+
+
+def permute(shape, axes, dtype="f32"):
+    x = torch.rand(*shape).to(DTYPES[dtype])
+    return inference(lambda: x.permute(axes).contiguous())
+
+
 def gelu(rows, dim, approximate, backward):
     return both(lambda x: F.gelu(x, approximate=approximate), backward, torch.rand(rows, dim))
 
@@ -141,5 +159,8 @@ serve(
         "train": torch_models.train,
         "prefill": torch_models.prefill,
         "decode": torch_models.decode,
+        "cast": cast,
+        "reduce": reduce,
+        "permute": permute,
     },
 )

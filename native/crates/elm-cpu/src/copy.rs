@@ -1,4 +1,4 @@
-//! Copies of any layout into any other: straight runs by `memcpy`, turned axes tile by tile.
+//! Copies of any layout into any other: straight runs as such, turned axes tile by tile.
 
 use std::ops::Range;
 
@@ -6,11 +6,19 @@ use elm_core::{Layout, View};
 use smallvec::SmallVec;
 
 use crate::nd::{Axes, GRAIN, for_rows};
+use crate::stream_store::{LINE, Stores, prefetch};
+use crate::turn::{Word, band, turn};
 use crate::view::{Ptr, ptr};
 use crate::{Pool, with_width};
 
 /// Lines of the target that one task writes where the source is turned: a cache line of bytes.
 const TILE: usize = 64;
+
+/// Lines of the target that one task writes a little of, where the source is turned but straight along its own axis.
+const TURNED_LINES: usize = 4096;
+
+/// Bytes of a small page of memory.
+const PAGE: usize = 4096;
 
 /// Elements of a turned row that one task writes.
 const TURNED: usize = 1024;
@@ -24,7 +32,7 @@ pub fn copy(pool: &Pool, from: &View, to: &View) {
     let plan = Plan::new(&to.layout, &from.layout);
     with_width!(from.dtype, T => {
         let (target, source) = (ptr::<T>(to).moved(plan.start[0]), ptr::<T>(from).moved(plan.start[1]));
-        plan.run(pool, target, source);
+        plan.run(pool, Stores::of(to), target, source);
     });
 }
 
@@ -93,32 +101,101 @@ impl Plan {
         Plan { outer, turned, inner, start }
     }
 
-    fn run<T: Copy + Send>(&self, pool: &Pool, target: Ptr<T>, source: Ptr<T>) {
+    fn run<T: Word>(&self, pool: &Pool, stores: Stores, target: Ptr<T>, source: Ptr<T>) {
         match self.turned {
+            None => self.run_rows(pool, stores, target, source),
+            Some(turned) if self.is_straight(turned, T::SIDE) => {
+                self.run_turned(pool, stores, turned, target, source);
+            }
             Some(turned) => self.run_tiles(pool, turned, target, source),
-            None => self.run_rows(pool, target, source),
         }
     }
 
-    fn run_rows<T: Copy + Send>(&self, pool: &Pool, target: Ptr<T>, source: Ptr<T>) {
+    /// Whether source and target are straight along one axis each, and squares of `side` fit.
+    fn is_straight(&self, (lines, across): (usize, [isize; 2]), side: usize) -> bool {
+        let (len, along) = self.inner;
+        along[0] == 1 && across[1] == 1 && lines >= side && len >= 2 * side
+    }
+
+    fn run_rows<T: Word>(&self, pool: &Pool, stores: Stores, target: Ptr<T>, source: Ptr<T>) {
         let (len, steps) = self.inner;
         let piece = GRAIN.min(len);
         let pieces = len.div_ceil(piece);
         let mut axes = self.outer.clone();
         axes.push((pieces, steps.map(|step| step * piece as isize)));
         let rows: usize = axes.iter().map(|(dim, _)| dim).product();
-        pool.run_ranges(rows, GRAIN / piece, |range| {
-            let mut part = range.start % pieces;
-            for_rows(&axes, range, |[to, from]| {
-                let count = piece.min(len - part * piece);
-                // SAFETY: the walk stays inside both views and visits each target element once.
-                unsafe { copy_row(target.moved(to), source.moved(from), steps, count) };
-                part = if part + 1 == pieces { 0 } else { part + 1 };
-            });
-        });
+        // The processor does not foresee short rows that lie apart; a page of them is asked for in advance.
+        let row = len * size_of::<T>();
+        let is_short = stores.past_caches() && steps == [1, 1] && row < PAGE;
+        let ahead = self.outer.last().map_or(0, |(_, steps)| steps[1] * (PAGE / row.max(LINE)) as isize);
+        pool.run_ranges(
+            rows,
+            GRAIN / piece,
+            #[inline(always)]
+            |range| {
+                let mut part = range.start % pieces;
+                for_rows(
+                    &axes,
+                    range,
+                    #[inline(always)]
+                    |[to, from]| {
+                        let count = piece.min(len - part * piece);
+                        if is_short {
+                            let next = source.moved(from + ahead).raw();
+                            (0..row).step_by(LINE).for_each(|at| prefetch(next.wrapping_byte_add(at)));
+                        }
+                        // SAFETY: the walk stays inside both views and visits each target element once.
+                        unsafe { copy_row(stores, target.moved(to), source.moved(from), steps, count) };
+                        part = if part + 1 == pieces { 0 } else { part + 1 };
+                    },
+                );
+            },
+        );
     }
 
-    fn run_tiles<T: Copy + Send>(
+    /// Bands of the target, as wide as a cache line, down all its lines: along the source that is straight on.
+    fn run_turned<T: Word>(
+        &self,
+        pool: &Pool,
+        stores: Stores,
+        (lines, across): (usize, [isize; 2]),
+        target: Ptr<T>,
+        source: Ptr<T>,
+    ) {
+        let (len, along) = self.inner;
+        let width = band(stores, target, across[0]);
+        let (bands, pieces) = (len.div_ceil(width), lines.div_ceil(TURNED_LINES));
+        let mut axes = self.outer.clone();
+        axes.push((bands, along.map(|step| step * width as isize)));
+        axes.push((pieces, across.map(|step| step * TURNED_LINES as isize)));
+        let tasks: usize = axes.iter().map(|(dim, _)| dim).product();
+        let grain = GRAIN / (lines.min(TURNED_LINES) * len.min(width));
+        pool.run_ranges(
+            tasks,
+            grain,
+            #[inline(always)]
+            |range| {
+                let mut task = range.start;
+                for_rows(
+                    &axes,
+                    range,
+                    #[inline(always)]
+                    |[to, from]| {
+                        let (band, piece) = (task / pieces % bands, task % pieces);
+                        let size =
+                            [width.min(len - band * width), TURNED_LINES.min(lines - piece * TURNED_LINES)];
+                        let (target, source) = (target.moved(to), source.moved(from));
+                        // SAFETY: the walk stays inside both views and visits each target element once.
+                        unsafe { turn(stores, (target, across[0]), (source, along[1]), size) };
+                        task += 1;
+                    },
+                );
+            },
+        );
+    }
+
+    /// Turned copies of any steps.
+    fn run_tiles<T: Word>(
         &self,
         pool: &Pool,
         (lines, across): (usize, [isize; 2]),
@@ -148,16 +225,26 @@ impl Plan {
 /// # Safety
 /// `count` elements from both pointers on, `steps` apart, lie inside live storages; nobody else touches the targets.
 #[inline(always)]
-unsafe fn copy_row<T: Copy>(target: Ptr<T>, source: Ptr<T>, [to, from]: [isize; 2], count: usize) {
+unsafe fn copy_row<T: Copy>(
+    stores: Stores,
+    target: Ptr<T>,
+    source: Ptr<T>,
+    [to, from]: [isize; 2],
+    count: usize,
+) {
     // SAFETY: the caller's promise; target and source are different storages, or parts that do not meet.
     unsafe {
         match [to, from] {
-            [1, 1] => std::ptr::copy_nonoverlapping(source.raw(), target.raw(), count),
-            [1, 0] => target.slice_mut(0, count).fill(source.read(0)),
-            [1, from] => {
-                let target = target.slice_mut(0, count);
-                target.iter_mut().enumerate().for_each(|(i, y)| *y = source.read(i as isize * from));
+            [1, 1] => stores.copy(source.slice(0, count), target.slice_mut(0, count)),
+            [1, 0] => {
+                let value = source.read(0);
+                stores.fill(target.slice_mut(0, count), |_, part| part.fill(value));
             }
+            [1, from] => stores.fill(target.slice_mut(0, count), |range, part| {
+                for (i, y) in range.zip(part) {
+                    *y = source.read(i as isize * from);
+                }
+            }),
             _ => (0..count as isize).for_each(|i| target.write(i * to, source.read(i * from))),
         }
     }
@@ -180,41 +267,13 @@ unsafe fn copy_tiles<T: Copy>(
     for (line, first) in
         (0..lines).step_by(side).flat_map(|line| (0..len).step_by(side).map(move |i| (line, i)))
     {
-        let start = |i: usize| line as isize * across[i] + first as isize * along[i];
-        let (target, source) = (target.moved(start(0)), source.moved(start(1)));
-        let size = [side.min(lines - line), side.min(len - first)];
-        // SAFETY: the caller's promise; a square is a part of the band.
-        unsafe {
-            if size == [side; 2] && along[0] == 1 && across[1] == 1 {
-                match side {
-                    8 => turn::<T, 8>(target, source, across[0], along[1]),
-                    16 => turn::<T, 16>(target, source, across[0], along[1]),
-                    32 => turn::<T, 32>(target, source, across[0], along[1]),
-                    _ => turn::<T, 64>(target, source, across[0], along[1]),
-                }
-            } else {
-                for i in 0..size[0] as isize {
-                    let (to, from) = (target.moved(i * across[0]), source.moved(i * across[1]));
-                    copy_row(to, from, along, size[1]);
-                }
+        for line in line..lines.min(line + side) {
+            let start = |i: usize| line as isize * across[i] + first as isize * along[i];
+            // SAFETY: the caller's promise; a square is a part of the band.
+            unsafe {
+                let (to, from) = (target.moved(start(0)), source.moved(start(1)));
+                copy_row(Stores::PLAIN, to, from, along, side.min(len - first));
             }
-        }
-    }
-}
-
-/// Transposes a square whose rows are straight on both sides: every cache line is read once and written once.
-///
-/// # Safety
-/// As for [`copy_row`], for all of the square.
-#[inline(always)]
-unsafe fn turn<T: Copy, const SIDE: usize>(target: Ptr<T>, source: Ptr<T>, down: isize, step: isize) {
-    // SAFETY: the caller's promise; arrays have the alignment of their elements.
-    unsafe {
-        let rows: [[T; SIDE]; SIDE] =
-            std::array::from_fn(|i| *source.moved(i as isize * step).raw().cast::<[T; SIDE]>());
-        for j in 0..SIDE {
-            let column: [T; SIDE] = rows.map(|row| row[j]);
-            *target.moved(j as isize * down).raw().cast::<[T; SIDE]>() = column;
         }
     }
 }
@@ -229,10 +288,11 @@ mod tests {
         View { base: memory.as_mut_ptr().cast(), dtype: DType::U32, layout }
     }
 
-    /// Copies `from` into `to`, both over 4,096 words, and compares element by element.
+    /// Copies `from` into `to`, both over buffers that hold them with gaps, and compares element by element.
     fn check(to: Layout, from: Layout) {
-        let mut source: Vec<u32> = (0..200_000).collect();
-        let mut target = vec![u32::MAX; 200_000];
+        let words = 200_000.max(2 * to.elements() as u32 + 100);
+        let mut source: Vec<u32> = (0..words).collect();
+        let mut target = vec![u32::MAX; words as usize];
         let (from, to) = (view(&mut source, from), view(&mut target, to));
         copy(&Pool::new(2), &from, &to);
         let at = |layout: &Layout, mut flat: usize| {
@@ -274,6 +334,24 @@ mod tests {
                 check(to.clone(), row.broadcast_to(shape).unwrap());
             }
         }
+    }
+
+    /// Outputs of 16 MiB and more pass the caches; rows and bands start at lines of memory or between them.
+    #[test]
+    fn large_copies_are_as_right_as_small_ones() {
+        for shape in [&[2304usize, 2048][..], &[2305, 2047], &[70_000, 65], &[34, 1024, 128]] {
+            let dense = Layout::contiguous(shape);
+            let axes: Vec<usize> = (0..shape.len()).rev().collect();
+            let turned: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+            let turned = Layout::contiguous(&turned).permute(&axes);
+            check(dense.clone(), dense.clone());
+            check(dense.clone(), turned.clone());
+            check(turned, dense.clone());
+            let row = Layout::contiguous(&shape[1..]);
+            check(dense, row.broadcast_to(shape).unwrap());
+        }
+        let halves = Layout::contiguous(&[1024, 34, 128]).permute(&[1, 0, 2]);
+        check(Layout::contiguous(&[34, 1024, 128]), halves);
     }
 
     #[test]

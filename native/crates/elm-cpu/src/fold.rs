@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::Pool;
 use crate::lines::meet;
+use crate::stream_store::{LINE, prefetch};
 use crate::view::{Ptr, ptr};
 
 /// A way to reduce elements to one value an output.
@@ -33,8 +34,11 @@ pub trait Fold: Sync {
 const SEGMENT: usize = 16 * 1024;
 /// Running values side by side.
 const LANES: usize = 32;
-/// Columns whose running values one task keeps.
-const COLUMNS: usize = 256;
+/// Columns whose running values one task keeps: long enough to read memory in straight runs, short enough for the
+/// first cache.
+const COLUMNS: usize = 1024;
+/// Columns of the next row that are asked for together: it lies apart, where the processor does not look by itself.
+const PREFETCHED: usize = 256;
 
 /// Folds the axes of `x` that `mask` names.
 pub fn fold<F: Fold>(pool: &Pool, x: &View, mask: &[bool], f: &F) {
@@ -237,10 +241,18 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
                 let mut sums = [f.start(); COLUMNS];
                 for row in segment * rows_each..((segment + 1) * rows_each).min(rows) {
                     let at = start + first as isize + locate(&plan.reduced, row).0;
-                    // SAFETY: `width` columns of the row lie inside the input's view; inputs are only read.
-                    let x = unsafe { x.moved(at).slice(0, width) };
-                    for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(&params) {
-                        *sum = f.step(*sum, f.load(x), param);
+                    let next = x.moved(start + first as isize + locate(&plan.reduced, row + 1).0).raw();
+                    for from in (0..width).step_by(PREFETCHED) {
+                        let columns = from..width.min(from + PREFETCHED);
+                        let bytes = columns.len() * size_of::<F::In>();
+                        let next = next.wrapping_add(from);
+                        (0..bytes).step_by(LINE).for_each(|at| prefetch(next.wrapping_byte_add(at)));
+                        // SAFETY: these columns of the row lie inside the input's view; inputs are only read.
+                        let x = unsafe { x.moved(at).slice(from, columns.len()) };
+                        let (sums, params) = (&mut sums[columns.clone()], &params[columns]);
+                        for ((sum, &x), &param) in sums.iter_mut().zip(x).zip(params) {
+                            *sum = f.step(*sum, f.load(x), param);
+                        }
                     }
                 }
                 for (j, &sum) in sums[..width].iter().enumerate() {
@@ -248,15 +260,33 @@ fn columns<F: Fold>(pool: &Pool, x: Ptr<F::In>, mut plan: Plan, column: usize, f
                         f.finish(position(j), sum);
                     } else {
                         // SAFETY: every segment of an output has its own partial value.
-                        unsafe { shared.write((position(j) * segments + segment) as isize, sum) };
+                        unsafe { shared.write((segment * outputs + position(j)) as isize, sum) };
                     }
                 }
             }
         },
     );
-    for (output, parts) in partial.chunks_exact(segments).enumerate() {
-        f.finish(output, parts.iter().fold(f.start(), |acc, &part| f.join(acc, part)));
+    if segments > 1 {
+        join_segments(pool, &partial, outputs, f);
     }
+}
+
+/// Joins the values of every output, of which each segment has a row, in the order of the segments.
+fn join_segments<F: Fold>(pool: &Pool, partial: &[F::Acc], outputs: usize, f: &F) {
+    pool.run_ranges(
+        outputs,
+        COLUMNS,
+        #[inline(always)]
+        |range| {
+            let mut joined = [f.start(); COLUMNS];
+            for parts in partial.chunks_exact(outputs) {
+                for (acc, &part) in joined.iter_mut().zip(&parts[range.clone()]) {
+                    *acc = f.join(*acc, part);
+                }
+            }
+            range.zip(joined).for_each(|(output, acc)| f.finish(output, acc));
+        },
+    );
 }
 
 #[cfg(test)]

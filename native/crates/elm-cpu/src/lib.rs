@@ -28,8 +28,10 @@ mod simd;
 mod skinny;
 mod small_product;
 mod softmax_loss;
+mod stream_store;
 #[cfg(test)]
 mod testing;
+mod turn;
 mod view;
 
 pub mod ops;

@@ -7,6 +7,7 @@ use elm_core::{KernelCall, View};
 use crate::element::{Element, Real};
 use crate::nd::Walk;
 use crate::simd::Slices;
+use crate::stream_store::Stores;
 use crate::view::{CallExt, ptr};
 
 /// `from` repeated to the shape of `to`, which the shape rule has checked.
@@ -24,7 +25,7 @@ pub fn map1<A: Element, Y: Element>(call: &KernelCall, f: impl Fn(A) -> Y + Sync
     let (x, y) = (call.input(0), call.output(0));
     let walk = Walk::new([&y.layout, &x.layout]);
     let (out, a) = (ptr::<Y>(y), ptr::<A>(x));
-    let steps = walk.steps;
+    let (steps, stores) = (walk.steps, Stores::of(y));
     walk.run(
         call.pool(),
         #[inline(always)]
@@ -33,15 +34,48 @@ pub fn map1<A: Element, Y: Element>(call: &KernelCall, f: impl Fn(A) -> Y + Sync
             unsafe {
                 if steps == [1, 1] {
                     let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
-                    for (y, &a) in out.iter_mut().zip(a) {
-                        *y = f(a);
-                    }
+                    stores.fill(
+                        out,
+                        #[inline(always)]
+                        |at, out| {
+                            for (y, &a) in out.iter_mut().zip(&a[at]) {
+                                *y = f(a);
+                            }
+                        },
+                    );
                 } else {
                     for n in 0..len as isize {
                         out.write(y + n * steps[0], f(a.read(i + n * steps[1])));
                     }
                 }
             }
+        },
+    );
+}
+
+/// Writes `f(x)` elementwise to output 0, by whole slices with `slices` where the elements lie together.
+pub fn map_slices<A: Element, Y: Element>(
+    call: &KernelCall,
+    slices: impl Fn(&[A], &mut [Y]) + Sync,
+    f: impl Fn(A) -> Y + Sync,
+) {
+    let (x, y) = (call.input(0), call.output(0));
+    let walk = Walk::new([&y.layout, &x.layout]);
+    if walk.steps != [1, 1] {
+        return map1::<A, Y>(call, f);
+    }
+    let (out, a, stores) = (ptr::<Y>(y), ptr::<A>(x), Stores::of(y));
+    walk.run(
+        call.pool(),
+        #[inline(always)]
+        |[y, i], len| {
+            // SAFETY: the walk stays inside the views; output elements are visited once.
+            let (out, a) = unsafe { (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len)) };
+            stores.fill(
+                out,
+                #[inline(always)]
+                |at, out| slices(&a[at], out),
+            );
         },
     );
 }
@@ -63,7 +97,7 @@ pub fn map_real<T: Slices>(call: &KernelCall, f: impl Fn(T::Acc) -> T::Acc + Syn
             |x| T::store(f(x.load())),
         );
     }
-    let (out, a) = (ptr::<T>(y), ptr::<T>(x));
+    let (out, a, stores) = (ptr::<T>(y), ptr::<T>(x), Stores::of(y));
     walk.run(
         call.pool(),
         #[inline(always)]
@@ -71,14 +105,20 @@ pub fn map_real<T: Slices>(call: &KernelCall, f: impl Fn(T::Acc) -> T::Acc + Syn
             // SAFETY: the walk stays inside the views; output elements are visited once.
             let (out, a) = unsafe { (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len)) };
             let mut block = [T::Acc::ZERO; BLOCK];
-            for (out, a) in out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)) {
-                let block = &mut block[..a.len()];
-                T::widen(a, block);
-                for slot in block.iter_mut() {
-                    *slot = f(*slot);
-                }
-                T::narrow(block, out);
-            }
+            stores.fill(
+                out,
+                #[inline(always)]
+                |at, out| {
+                    for (out, a) in out.chunks_mut(BLOCK).zip(a[at].chunks(BLOCK)) {
+                        let block = &mut block[..a.len()];
+                        T::widen(a, block);
+                        for slot in block.iter_mut() {
+                            *slot = f(*slot);
+                        }
+                        T::narrow(block, out);
+                    }
+                },
+            );
         },
     );
 }
@@ -89,7 +129,7 @@ pub fn map2<A: Element, B: Element, Y: Element>(call: &KernelCall, f: impl Fn(A,
     let (left, right) = (broadcast(call.input(0), y), broadcast(call.input(1), y));
     let walk = Walk::new([&y.layout, &left.layout, &right.layout]);
     let (out, a, b) = (ptr::<Y>(y), ptr::<A>(&left), ptr::<B>(&right));
-    let steps = walk.steps;
+    let (steps, stores) = (walk.steps, Stores::of(y));
     walk.run(
         call.pool(),
         #[inline(always)]
@@ -100,23 +140,41 @@ pub fn map2<A: Element, B: Element, Y: Element>(call: &KernelCall, f: impl Fn(A,
                     [1, 1, 1] => {
                         let out = out.moved(y).slice_mut(0, len);
                         let (a, b) = (a.moved(i).slice(0, len), b.moved(j).slice(0, len));
-                        for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                            *y = f(a, b);
-                        }
+                        stores.fill(
+                            out,
+                            #[inline(always)]
+                            |at, out| {
+                                for ((y, &a), &b) in out.iter_mut().zip(&a[at.clone()]).zip(&b[at]) {
+                                    *y = f(a, b);
+                                }
+                            },
+                        );
                     }
                     [1, 1, 0] => {
                         let b = b.read(j);
                         let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
-                        for (y, &a) in out.iter_mut().zip(a) {
-                            *y = f(a, b);
-                        }
+                        stores.fill(
+                            out,
+                            #[inline(always)]
+                            |at, out| {
+                                for (y, &a) in out.iter_mut().zip(&a[at]) {
+                                    *y = f(a, b);
+                                }
+                            },
+                        );
                     }
                     [1, 0, 1] => {
                         let a = a.read(i);
                         let (out, b) = (out.moved(y).slice_mut(0, len), b.moved(j).slice(0, len));
-                        for (y, &b) in out.iter_mut().zip(b) {
-                            *y = f(a, b);
-                        }
+                        stores.fill(
+                            out,
+                            #[inline(always)]
+                            |at, out| {
+                                for (y, &b) in out.iter_mut().zip(&b[at]) {
+                                    *y = f(a, b);
+                                }
+                            },
+                        );
                     }
                     [dy, da, db] => {
                         for n in 0..len as isize {
@@ -138,7 +196,7 @@ pub fn map3<A: Copy + Send, B: Copy + Send, C: Copy + Send, Y: Copy + Send>(
     let inputs: [Cow<View>; 3] = std::array::from_fn(|i| broadcast(call.input(i), y));
     let walk = Walk::new([&y.layout, &inputs[0].layout, &inputs[1].layout, &inputs[2].layout]);
     let (out, a, b, c) = (ptr::<Y>(y), ptr::<A>(&inputs[0]), ptr::<B>(&inputs[1]), ptr::<C>(&inputs[2]));
-    let steps = walk.steps;
+    let (steps, stores) = (walk.steps, Stores::of(y));
     walk.run(
         call.pool(),
         #[inline(always)]
@@ -147,31 +205,56 @@ pub fn map3<A: Copy + Send, B: Copy + Send, C: Copy + Send, Y: Copy + Send>(
             unsafe {
                 if steps[0] == 1 && steps[1] == 1 && steps[2..].iter().all(|step| (0..=1).contains(step)) {
                     let (out, a) = (out.moved(y).slice_mut(0, len), a.moved(i).slice(0, len));
-                    let pairs = out.iter_mut().zip(a);
                     match (steps[2], steps[3]) {
                         (1, 1) => {
                             let (b, c) = (b.moved(j).slice(0, len), c.moved(k).slice(0, len));
-                            for (((y, &a), &b), &c) in pairs.zip(b).zip(c) {
-                                *y = f(a, b, c);
-                            }
+                            stores.fill(
+                                out,
+                                #[inline(always)]
+                                |at, out| {
+                                    for (((y, &a), &b), &c) in
+                                        out.iter_mut().zip(&a[at.clone()]).zip(&b[at.clone()]).zip(&c[at])
+                                    {
+                                        *y = f(a, b, c);
+                                    }
+                                },
+                            );
                         }
                         (1, _) => {
                             let (b, c) = (b.moved(j).slice(0, len), c.read(k));
-                            for ((y, &a), &b) in pairs.zip(b) {
-                                *y = f(a, b, c);
-                            }
+                            stores.fill(
+                                out,
+                                #[inline(always)]
+                                |at, out| {
+                                    for ((y, &a), &b) in out.iter_mut().zip(&a[at.clone()]).zip(&b[at]) {
+                                        *y = f(a, b, c);
+                                    }
+                                },
+                            );
                         }
                         (_, 1) => {
                             let (b, c) = (b.read(j), c.moved(k).slice(0, len));
-                            for ((y, &a), &c) in pairs.zip(c) {
-                                *y = f(a, b, c);
-                            }
+                            stores.fill(
+                                out,
+                                #[inline(always)]
+                                |at, out| {
+                                    for ((y, &a), &c) in out.iter_mut().zip(&a[at.clone()]).zip(&c[at]) {
+                                        *y = f(a, b, c);
+                                    }
+                                },
+                            );
                         }
                         _ => {
                             let (b, c) = (b.read(j), c.read(k));
-                            for (y, &a) in pairs {
-                                *y = f(a, b, c);
-                            }
+                            stores.fill(
+                                out,
+                                #[inline(always)]
+                                |at, out| {
+                                    for (y, &a) in out.iter_mut().zip(&a[at]) {
+                                        *y = f(a, b, c);
+                                    }
+                                },
+                            );
                         }
                     }
                 } else {

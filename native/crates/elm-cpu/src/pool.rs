@@ -9,6 +9,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::level::at_level;
+use crate::stream_store::fence;
 
 /// How long a helper looks for work before it sleeps. Waking a sleeping thread costs the caller some 7 µs, a
 /// spinning one next to nothing; steps of a model follow each other faster than this.
@@ -95,6 +96,7 @@ impl Pool {
     fn share(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         if tasks <= 1 || self.helpers.is_empty() || self.busy.swap(true, SeqCst) {
             (0..tasks).for_each(task);
+            fence();
             return;
         }
         let shared = &*self.shared;
@@ -148,6 +150,7 @@ fn work(shared: &Shared) {
     loop {
         let index = shared.next.fetch_add(1, SeqCst);
         if index >= tasks {
+            fence();
             return;
         }
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task(index)));

@@ -9,6 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Kernels may load whole cache lines and vectors of 64 bytes.
 const ALIGN: usize = 64;
 
+/// Blocks from here on lie on huge pages where the system has them: walks with long steps otherwise miss the table
+/// of pages at every element, and no prefetch of the processor crosses the end of a small page.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// A piece of device memory of one size class.
 #[derive(Debug)]
 pub struct Block {
@@ -117,12 +121,19 @@ impl State {
 }
 
 fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, ALIGN).expect("size classes stay far below the address space")
+    let align = if size >= HUGE_PAGE { HUGE_PAGE } else { ALIGN };
+    Layout::from_size_align(size, align).expect("size classes stay far below the address space")
 }
 
 fn system_alloc(size: usize) -> *mut u8 {
     // SAFETY: size classes are never zero.
-    unsafe { alloc(layout(size)) }
+    let ptr = unsafe { alloc(layout(size)) };
+    #[cfg(target_os = "linux")]
+    if size >= HUGE_PAGE && !ptr.is_null() {
+        // SAFETY: the block was just allocated and is aligned to a page. Advice that is refused changes nothing.
+        unsafe { libc::madvise(ptr.cast(), size, libc::MADV_HUGEPAGE) };
+    }
+    ptr
 }
 
 /// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.

@@ -1,13 +1,19 @@
-use elm_core::{Kernel, KernelCall, KernelError, bf16, f16};
+use elm_core::{DType, Kernel, KernelCall, KernelError, bf16, f16};
 
 use crate::element::{Bool, Element, Float};
-use crate::map::map1;
+use crate::map::{map_slices, map1};
+use crate::simd::Slices;
 use crate::view::CallExt;
 use crate::with_element;
 
 pub static KERNELS: &[Kernel] = &[Kernel::new("cast", cast).strided()];
 
 fn cast(call: &KernelCall) -> Result<(), KernelError> {
+    // A conversion of its own in most processors.
+    if [call.input(0).dtype, call.output(0).dtype] == [DType::F32, DType::F16] {
+        map_slices(call, f16::narrow, Convert::<f16>::convert);
+        return Ok(());
+    }
     with_element!(call.input(0).dtype, A => with_element!(call.output(0).dtype, B => {
         map1::<A, B>(call, Convert::<B>::convert);
     }));

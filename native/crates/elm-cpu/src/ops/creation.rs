@@ -1,6 +1,7 @@
 use elm_core::{Kernel, KernelCall, KernelError};
 
 use crate::nd::GRAIN;
+use crate::stream_store::Stores;
 use crate::view::{CallExt, Rows};
 use crate::{Element, with_element};
 
@@ -35,9 +36,10 @@ fn arange(call: &KernelCall) -> Result<(), KernelError> {
 
 /// Calls `body(first, part)` for parts of the output, each starting at element `first`.
 fn fill<T: Element>(call: &KernelCall, body: impl Fn(usize, &mut [T]) + Sync) {
-    let out = Rows::<T>::new(call.output(0));
+    let (out, stores) = (Rows::<T>::new(call.output(0)), Stores::of(call.output(0)));
     call.pool().run_ranges(call.output(0).elements(), GRAIN, |range| {
         // SAFETY: the ranges do not overlap.
-        body(range.start, unsafe { out.part(range.start, range.len()) });
+        let out = unsafe { out.part(range.start, range.len()) };
+        stores.fill(out, |part, out| body(range.start + part.start, out));
     });
 }

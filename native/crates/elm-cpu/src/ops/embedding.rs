@@ -4,6 +4,7 @@ use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, f16};
 
 use crate::simd::Slices;
 use crate::scratch::with as with_scratch;
+use crate::stream_store::Stores;
 use crate::view::{CallExt, Rows, slice};
 use crate::with_width;
 
@@ -21,11 +22,13 @@ fn forward(call: &KernelCall) -> Result<(), KernelError> {
     check_ids(ids, rows)?;
     with_width!(weight.dtype, T => {
         let (weight, y) = (slice::<T>(weight), Rows::<T>::new(call.output(0)));
+        let stores = Stores::of(call.output(0));
         call.pool().run_ranges(ids.len(), (GRAIN / dim.max(1)).max(1), |positions| {
             for position in positions {
                 let row = ids[position] as usize * dim;
                 // SAFETY: every position belongs to one task.
-                unsafe { y.part(position * dim, dim) }.copy_from_slice(&weight[row..row + dim]);
+                let y = unsafe { y.part(position * dim, dim) };
+                stores.copy(&weight[row..row + dim], y);
             }
         });
     });
@@ -96,7 +99,7 @@ where
     let dim = y.shape()[1];
     let grad = slice::<T>(call.input(0));
     let padding = call.attrs.is_given("padding_index").then(|| call.attrs.int("padding_index") as usize);
-    let out = Rows::<Y>::new(y);
+    let (out, stores) = (Rows::<Y>::new(y), Stores::of(y));
     call.pool().run_ranges(ends.len(), (GRAIN / dim.max(1)).max(1), |rows: Range<usize>| {
         with_scratch(dim, |sums: &mut [T::Acc]| {
             for row in rows {
@@ -105,7 +108,7 @@ where
                 // SAFETY: every row belongs to one task.
                 let out = unsafe { out.part(row * dim, dim) };
                 let Some((&first, others)) = group.split_first() else {
-                    out.fill(Y::from_f64(0.0));
+                    stores.fill(out, |_, part| part.fill(Y::from_f64(0.0)));
                     continue;
                 };
                 let line = |position: u32| &grad[position as usize * dim..(position as usize + 1) * dim];
@@ -113,7 +116,7 @@ where
                 for &position in others {
                     sums.iter_mut().zip(line(position)).for_each(|(sum, grad)| *sum += grad.load());
                 }
-                Y::narrow(sums, out);
+                stores.fill(out, |range, part| Y::narrow(&sums[range], part));
             }
         });
     });

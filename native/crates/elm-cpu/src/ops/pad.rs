@@ -2,6 +2,7 @@ use elm_core::{Kernel, KernelCall, KernelError, Layout, View, elements};
 
 use crate::copy::copy;
 use crate::nd::GRAIN;
+use crate::stream_store::Stores;
 use crate::view::{CallExt, Rows};
 use crate::{Element, with_element};
 
@@ -31,7 +32,8 @@ fn fill_border<T: Element>(call: &KernelCall) {
     let (shape, value) = (y.shape(), T::from_f64(call.attrs.f64("value")));
     let block = elements(&shape[last..]);
     let [before, after] = pad(last).map(|count| count * elements(&shape[last + 1..]));
-    let out = Rows::<T>::new(y);
+    let (out, stores) = (Rows::<T>::new(y), Stores::of(y));
+    let fill = |part: &mut [T]| stores.fill(part, |_, part| part.fill(value));
     call.pool().run_ranges(elements(&shape[..last]), GRAIN / block.max(1), |rows| {
         for row in rows {
             let mut rest = row;
@@ -44,11 +46,11 @@ fn fill_border<T: Element>(call: &KernelCall) {
             // SAFETY: every block belongs to one task.
             let block = unsafe { out.part(row * block, block) };
             if is_new {
-                block.fill(value);
+                fill(block);
             } else {
                 let len = block.len();
-                block[..before].fill(value);
-                block[len - after..].fill(value);
+                fill(&mut block[..before]);
+                fill(&mut block[len - after..]);
             }
         }
     });
