@@ -18,6 +18,8 @@ mod math;
 mod nd;
 mod picked;
 mod pool;
+mod quantized;
+mod quantized_dots;
 mod random;
 mod row;
 mod scratch;

@@ -30,7 +30,7 @@ pub trait Load<V: Vector>: Float<Acc = V::Scalar> {
 
 /// Numbers in an array, for any machine; the compiler picks the instructions.
 #[derive(Clone, Copy)]
-pub struct Portable<S>([S; 8]);
+pub struct Portable<S>(pub(crate) [S; 8]);
 
 impl<S: Real> Vector for Portable<S> {
     type Scalar = S;
@@ -109,10 +109,10 @@ pub mod x86 {
 
     /// Eight f32 (AVX2, FMA, F16C).
     #[derive(Clone, Copy)]
-    pub struct V8(__m256);
+    pub struct V8(pub(crate) __m256);
     /// Sixteen f32 (AVX-512 F).
     #[derive(Clone, Copy)]
-    pub struct V16(__m512);
+    pub struct V16(pub(crate) __m512);
 
     /// Whether functions with the features of [`V16`] may be called.
     pub fn has_v16() -> bool {

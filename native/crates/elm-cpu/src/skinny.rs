@@ -70,6 +70,13 @@ pub trait Skinny: Float {
         b: RowsOf<Self>,
         out: Out<Self::Acc>,
     );
+
+    /// `out += a · b` for a row-major `b`: goes on where a [`Lies::RowMajor`] product of earlier `k` ended. Blocks of
+    /// `k` that are multiples of 8 give the bits of one product.
+    ///
+    /// # Safety
+    /// As for [`Skinny::multiply`].
+    unsafe fn add(size: [usize; 3], a: RowsOf<Self::Acc>, b: RowsOf<Self>, out: Out<Self::Acc>);
 }
 
 macro_rules! skinny_f32 {
@@ -88,6 +95,16 @@ macro_rules! skinny_f32 {
                     }
                 }
             }
+            unsafe fn add(size: [usize; 3], a: RowsOf<f32>, b: RowsOf<$T>, out: Out<f32>) {
+                // SAFETY: as above.
+                unsafe {
+                    #[cfg(target_arch = "x86_64")]
+                    if x86::has_v16() {
+                        return wide_add(size, a, b, out);
+                    }
+                    add_scaled_rows::<Base, $T>(size, a, b, out);
+                }
+            }
         }
     )* };
 }
@@ -103,6 +120,10 @@ impl Skinny for f64 {
             }
         }
     }
+    unsafe fn add(size: [usize; 3], a: RowsOf<f64>, b: RowsOf<f64>, out: Out<f64>) {
+        // SAFETY: passed on from the caller.
+        unsafe { add_scaled_rows::<Portable<f64>, f64>(size, a, b, out) }
+    }
 }
 
 /// # Safety
@@ -117,6 +138,15 @@ unsafe fn wide<B: Load<x86::V16>>(lies: Lies, size: [usize; 3], a: RowsOf<f32>, 
             Lies::RowMajor => scaled_rows::<x86::V16, B>(size, a, b, out),
         }
     }
+}
+
+/// # Safety
+/// As for [`wide`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn wide_add<B: Load<x86::V16>>(size: [usize; 3], a: RowsOf<f32>, b: RowsOf<B>, out: Out<f32>) {
+    // SAFETY: passed on from the caller.
+    unsafe { add_scaled_rows::<x86::V16, B>(size, a, b, out) }
 }
 
 /// `out[i, j] = Σₖ a[i, k] · b[j, k]`, both with `k` side by side; rows of `out` lie `stride` apart.
@@ -268,11 +298,30 @@ unsafe fn scaled_rows<V: Vector, B: Load<V>>(
 ) where
     V::Scalar: Load<V>,
 {
-    // SAFETY: rows, columns and `k` stay inside the sizes that the caller vouches for.
+    // SAFETY: rows and columns stay inside the sizes that the caller vouches for; the rest is passed on.
     unsafe {
         for row in 0..rows {
             std::slice::from_raw_parts_mut(out.at(row, 0), columns).fill(V::Scalar::ZERO);
         }
+        add_scaled_rows::<V, B>([rows, columns, k], a, b, out);
+    }
+}
+
+/// The same, added to `out`.
+///
+/// # Safety
+/// As for [`dots`].
+#[inline(always)]
+unsafe fn add_scaled_rows<V: Vector, B: Load<V>>(
+    [rows, columns, k]: [usize; 3],
+    a: RowsOf<V::Scalar>,
+    b: RowsOf<B>,
+    out: Out<V::Scalar>,
+) where
+    V::Scalar: Load<V>,
+{
+    // SAFETY: rows, columns and `k` stay inside the sizes that the caller vouches for.
+    unsafe {
         let mut at = 0;
         while at + STEPS <= k {
             let mut row = 0;

@@ -1,0 +1,201 @@
+use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, elements, f16};
+
+use crate::element::Real;
+use crate::quantized::{Quantized, UNIT};
+use crate::quantized_dots::{Dots, arrange};
+use crate::scratch;
+use crate::simd::Slices;
+use crate::skinny::{MAX_ROWS, Out, RowsOf, Skinny};
+use crate::tile::{self, Gemm, Matrix, Tiles};
+use crate::view::{CallExt, Ptr, ptr, slice};
+
+pub static KERNELS: &[Kernel] =
+    &[Kernel::new("quantized_matmul", run).with_cost(cost).with_workspace(workspace)];
+
+/// Rows of `x`.
+fn lines(x: &View) -> usize {
+    elements(&x.shape()[..x.shape().len() - 1])
+}
+
+/// On one core about 20 multiply-adds a nanosecond, or 10 where codes come from memory for a few rows.
+fn cost(inputs: &[Option<View>], outputs: &[Option<View>], _: &Attrs) -> u64 {
+    let (Some(x), Some(y)) = (&inputs[0], &outputs[0]) else { return 0 };
+    let inner = x.shape()[x.shape().len() - 1];
+    (y.elements() * inner / if lines(x) <= MAX_ROWS { 10 } else { 20 }) as u64
+}
+
+/// `x` in its accumulator.
+fn workspace(inputs: &[Option<View>], _: &[Option<View>], _: &Attrs) -> usize {
+    inputs[0].as_ref().map_or(0, |x| x.elements() * x.dtype.accumulator().size())
+}
+
+fn run(call: &KernelCall) -> Result<(), KernelError> {
+    match call.input(0).dtype {
+        DType::F64 => of_x::<f64>(call),
+        DType::F32 => of_x::<f32>(call),
+        DType::BF16 => of_x::<bf16>(call),
+        DType::F16 => of_x::<f16>(call),
+        other => unreachable!("signatures admit no {other} here"),
+    }
+    Ok(())
+}
+
+fn of_x<T: Slices<Acc: Gemm + Dots + Slices<Acc = T::Acc>>>(call: &KernelCall) {
+    match call.input(2).dtype {
+        DType::F32 => product::<T, f32>(call),
+        DType::BF16 => product::<T, bf16>(call),
+        DType::F16 => product::<T, f16>(call),
+        other => unreachable!("signatures admit no {other} here"),
+    }
+}
+
+fn product<T, S>(call: &KernelCall)
+where
+    T: Slices<Acc: Gemm + Dots + Slices<Acc = T::Acc>>,
+    S: Slices<Acc = f32>,
+{
+    let [bits, group] = ["bits", "group"].map(|name| call.attrs.int(name) as usize);
+    let weights = Quantized::<S>::new([1, 2, 3].map(|i| call.input(i)), bits, group);
+    let (x, y) = (call.input(0), call.output(0));
+    let [m, k, n] = [lines(x), x.shape()[x.shape().len() - 1], y.shape()[y.shape().len() - 1]];
+    if y.elements() == 0 {
+        return;
+    }
+    let transpose = call.attrs.bool("transpose");
+    let few = m <= MAX_ROWS;
+    let wide = call.scratch::<T::Acc>(0, m * k);
+    T::widen(slice(x), wide);
+    if few && transpose && T::Acc::is_arranged(bits) {
+        arrange(wide);
+    }
+    let (size, x) = ([m, n, k], Ptr::of(wide));
+    match (few, transpose) {
+        (true, true) => rows_of_weights::<T, S>(call, size, x, weights),
+        (true, false) => columns_of_weights::<T, S>(call, size, x, weights),
+        (false, _) => tiles_of_weights::<T, S>(call, size, x, weights, transpose),
+    }
+}
+
+/// Multiply-adds that are worth a task.
+const SMALLEST_WORK: usize = 128 * 1024;
+/// Numbers that one task of few rows reads.
+const STREAMED: usize = 128 * 1024;
+
+/// Few rows of `x` with rows of the matrix; each task has some of these.
+fn rows_of_weights<T, S>(call: &KernelCall, [m, n, k]: [usize; 3], x: Ptr<T::Acc>, weights: Quantized<S>)
+where
+    T: Slices<Acc: Dots + Slices<Acc = T::Acc>>,
+    S: Slices<Acc = f32>,
+{
+    let y = ptr::<T>(call.output(0));
+    let block =
+        if m * n * k < 2 * SMALLEST_WORK { n } else { (STREAMED / k).next_multiple_of(4).clamp(4, n.max(4)) };
+    call.pool().run(n.div_ceil(block), |task| {
+        let start = task * block;
+        let columns = block.min(n - start);
+        let a = RowsOf { start: x.raw().cast_const(), stride: k as isize };
+        scratch::with(m * columns, |sums: &mut [T::Acc]| {
+            let out = Out { start: sums.as_mut_ptr(), stride: columns };
+            // SAFETY: the scratch has these sums, and `x` these rows.
+            unsafe { <T::Acc as Dots>::multiply([m, columns], a, weights, start, out) };
+            for (row, sums) in sums.chunks_exact(columns).enumerate() {
+                // SAFETY: columns of `y` belong to one task.
+                T::narrow(sums, unsafe { y.slice_mut(row * n + start, columns) });
+            }
+        });
+    });
+}
+
+/// Rows of the matrix that become numbers at once; a multiple of the steps of [`Skinny::add`].
+const DEPTH_OF_FEW: usize = 8;
+
+/// Few rows of `x` with columns of the matrix; each task has some of these.
+fn columns_of_weights<T, S>(call: &KernelCall, [m, n, k]: [usize; 3], x: Ptr<T::Acc>, weights: Quantized<S>)
+where
+    T: Slices<Acc: Dots + Slices<Acc = T::Acc>>,
+    S: Slices<Acc = f32>,
+{
+    let y = ptr::<T>(call.output(0));
+    let block = (n / 8).next_multiple_of(UNIT).clamp(128, 512);
+    call.pool().run(n.div_ceil(block), |task| {
+        let start = task * block;
+        let columns = block.min(n - start);
+        scratch::with((m + DEPTH_OF_FEW) * columns, |room: &mut [T::Acc]| {
+            let (sums, numbers) = room.split_at_mut(m * columns);
+            sums.fill(T::Acc::ZERO);
+            for at in (0..k).step_by(DEPTH_OF_FEW) {
+                let depth = DEPTH_OF_FEW.min(k - at);
+                for (row, numbers) in numbers.chunks_exact_mut(columns).take(depth).enumerate() {
+                    weights.read(at + row, start, numbers);
+                }
+                let a = RowsOf { start: x.at(at).raw().cast_const(), stride: k as isize };
+                let b = RowsOf { start: numbers.as_ptr(), stride: columns as isize };
+                let out = Out { start: sums.as_mut_ptr(), stride: columns };
+                // SAFETY: the scratch has these sums and numbers, and `x` these rows.
+                unsafe { <T::Acc as Skinny>::add([m, columns, depth], a, b, out) };
+            }
+            for (row, sums) in sums.chunks_exact(columns).enumerate() {
+                // SAFETY: columns of `y` belong to one task.
+                T::narrow(sums, unsafe { y.slice_mut(row * n + start, columns) });
+            }
+        });
+    });
+}
+
+/// Steps of the inner axis that become numbers at once.
+const DEPTH: usize = 512;
+
+/// Many rows: tiles of `y`, for which pieces of the matrix become numbers and are multiplied.
+fn tiles_of_weights<T, S>(
+    call: &KernelCall,
+    [m, n, k]: [usize; 3],
+    x: Ptr<T::Acc>,
+    weights: Quantized<S>,
+    transpose: bool,
+) where
+    T: Slices<Acc: Gemm + Slices<Acc = T::Acc>>,
+    S: Slices<Acc = f32>,
+{
+    let y = ptr::<T>(call.output(0));
+    let tiles = Tiles::of([m, n, k], 1);
+    // Columns of the matrix come apart in whole units.
+    let columns = if transpose { tiles.columns } else { tiles.columns.next_multiple_of(UNIT) };
+    let tiles = Tiles { columns, ..tiles };
+    let across = tiles.across(n);
+    call.pool().run(tiles.down(m) * across, |task| {
+        let (row, column) = (task / across * tiles.rows, task % across * tiles.columns);
+        let [rows, columns] = [tiles.rows.min(m - row), tiles.columns.min(n - column)];
+        let deepest = DEPTH.min(k);
+        scratch::with(rows * columns + deepest * columns, |room: &mut [T::Acc]| {
+            let (sums, numbers) = room.split_at_mut(rows * columns);
+            sums.fill(T::Acc::ZERO);
+            let out = Matrix { start: Ptr::of(sums), rows: columns as isize, columns: 1 };
+            for at in (0..k).step_by(DEPTH) {
+                let depth = DEPTH.min(k - at);
+                let piece =
+                    if transpose { [column, at, columns, depth] } else { [at, column, depth, columns] };
+                let right = read_piece(weights, piece, numbers);
+                let right = if transpose { right.transposed() } else { right };
+                let left = Matrix { start: x.at(row * k + at), rows: k as isize, columns: 1 };
+                // SAFETY: the scratch has these sums and numbers, and `x` these rows.
+                unsafe { tile::gemm([rows, columns, depth], left, right, out, true) };
+            }
+            for (i, sums) in sums.chunks_exact(columns).enumerate() {
+                // SAFETY: tiles of `y` are disjoint.
+                T::narrow(sums, unsafe { y.slice_mut((row + i) * n + column, columns) });
+            }
+        });
+    });
+}
+
+/// The numbers of a piece `[row, column, rows, columns]` of the matrix, row-major.
+fn read_piece<R: Real, S: Slices<Acc = f32>>(
+    weights: Quantized<S>,
+    [row, column, rows, columns]: [usize; 4],
+    numbers: &mut [R],
+) -> Matrix<R> {
+    for (i, line) in numbers.chunks_exact_mut(columns).take(rows).enumerate() {
+        weights.read(row + i, column, line);
+    }
+    Matrix { start: Ptr::of(numbers), rows: columns as isize, columns: 1 }
+}
