@@ -1,5 +1,6 @@
 // One more token after a context; the limit is the time in which memory gives all weights once.
 import { OpenELM } from "@openelm/models";
+import { quantize } from "@openelm/nn";
 import { randint, sum, uniform } from "@openelm/tensor";
 import { type Bound, compare } from "./lib/compare.js";
 import type { Measurement } from "./lib/measure.js";
@@ -7,31 +8,48 @@ import { inferring, peerModel } from "./lib/models.js";
 import { ours } from "./lib/turns.js";
 
 const CONTEXT = 128;
+const DTYPES = ["f32", "bf16", "q8", "q4"] as const;
 
 export async function* bench(): AsyncGenerator<Measurement> {
-  const model = new OpenELM("OpenELM-270M");
-  const cache = model.newCache({ capacity: CONTEXT + 1 });
-  const token = randint([1, 1], 0, model.config.vocabSize);
-  inferring(() => model.hidden(randint([1, CONTEXT], 0, model.config.vocabSize), { cache }))(1);
-  yield await compare({
-    name: `decode OpenELM-270M f32 at ${CONTEXT}`,
-    unit: "tokens/s",
-    work: 1,
-    ours: inferring(() => {
-      cache.crop(CONTEXT);
-      model.forward(token, { cache });
-    }),
-    timesItself: true,
-    torch: { case: "decode", model: peerModel(model), context: CONTEXT },
-    limit: [weightsOnce(model)],
-    rounds: 5,
-    seconds: 1,
-  });
+  for (const dtype of DTYPES) {
+    const model = decoder(dtype);
+    const cache = model.newCache({ capacity: CONTEXT + 1 });
+    const token = randint([1, 1], 0, model.config.vocabSize);
+    inferring(() => model.hidden(randint([1, CONTEXT], 0, model.config.vocabSize), { cache }))(1);
+    yield await compare({
+      name: `decode OpenELM-270M ${dtype} at ${CONTEXT}`,
+      unit: "tokens/s",
+      work: 1,
+      ours: inferring(() => {
+        cache.crop(CONTEXT);
+        model.forward(token, { cache });
+      }),
+      timesItself: true,
+      ...(dtype === "f32" && { torch: { case: "decode", model: peerModel(model), context: CONTEXT } }),
+      limit: [bytesOnce(model)],
+      rounds: 5,
+      seconds: 1,
+    });
+    cache.dispose();
+    for (const parameter of model.parameters()) parameter.value.dispose();
+  }
 }
 
-/** Every weight takes part in each token; a sum of a smaller array reads memory as fast. */
-function weightsOnce(model: OpenELM): Bound {
+/** The model in a dtype, or in codes for groups of 32 with f16 scales beside f32 activations, as GGUF has them. */
+function decoder(dtype: (typeof DTYPES)[number]): OpenELM {
+  const model = new OpenELM("OpenELM-270M").initialize();
+  if (dtype === "f32" || dtype === "bf16") return model.to(dtype);
+  const wide = model.parameters();
+  quantize(model, { bits: dtype === "q8" ? 8 : 4, group: 32, scaleDtype: "f16" });
+  const kept = new Set(model.parameters());
+  for (const parameter of wide) if (!kept.has(parameter)) parameter.value.dispose();
+  return model;
+}
+
+/** Every weight takes part in each token; a sum of an array that no cache holds reads memory as fast. */
+function bytesOnce(model: OpenELM): Bound {
   const size = 1 << 25;
   const x = uniform([size]);
-  return { contender: ours(() => sum(x)), work: size / model.parameterCount() };
+  const bytes = model.parameters().reduce((total, { value }) => total + value.byteLength, 0);
+  return { contender: ours(() => sum(x)), work: (4 * size) / bytes };
 }

@@ -409,3 +409,70 @@ unsafe fn block<V: Codes, W: Width, const I: usize, const J: usize, const U: usi
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use elm_core::{DType, Layout, View, f16};
+
+    use super::*;
+
+    fn same_at_every_width<W: Width>(bits: usize) {
+        for (rows, columns, group) in [(1, 9, 32), (3, 6, 64), (16, 5, 128)] {
+            let dim = 384;
+            let mut words: Vec<u32> = (0..columns * dim * bits / 32)
+                .map(|i| (i as u32).wrapping_mul(0x9E37_79B1) ^ 0x1234)
+                .collect();
+            let half = |i: usize| f16::from_f32((i * 7919 % 2003) as f32 / 1001.5 - 1.0);
+            let mut scales: Vec<f16> = (0..columns * dim / group).map(half).collect();
+            let mut biases: Vec<f16> = scales.iter().rev().copied().collect();
+            let x: Vec<f32> = (0..rows * dim).map(|i| (i * 104_729 % 1999) as f32 / 999.5 - 1.0).collect();
+            let view = |base: *mut u8, dtype, last| View {
+                base,
+                dtype,
+                layout: Layout::contiguous(&[columns, last]),
+            };
+            let views = [
+                view(words.as_mut_ptr().cast(), DType::U32, dim * bits / 32),
+                view(scales.as_mut_ptr().cast(), DType::F16, dim / group),
+                view(biases.as_mut_ptr().cast(), DType::F16, dim / group),
+            ];
+            let weights = Quantized::<f16>::new([&views[0], &views[1], &views[2]], bits, group);
+            let a = RowsOf { start: x.as_ptr(), stride: dim as isize };
+            let (mut chosen, mut base) = (vec![f32::NAN; rows * columns], vec![f32::NAN; rows * columns]);
+            let mut portable = base.clone();
+            let out = |y: &mut [f32]| Out { start: y.as_mut_ptr(), stride: columns };
+            // SAFETY: the buffers have these sizes; `Base` and arrays run everywhere.
+            unsafe {
+                in_registers::<W, f16>([rows, columns], a, weights, 0, out(&mut chosen));
+                dots::<Base, W, f16, { UNIT / Base::LANES }>([rows, columns], a, weights, 0, out(&mut base));
+                type Plain = crate::simd::Portable<f32>;
+                dots::<Plain, W, f16, { UNIT / Plain::LANES }>(
+                    [rows, columns],
+                    a,
+                    weights,
+                    0,
+                    out(&mut portable),
+                );
+            }
+            let bits_of = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits_of(&chosen), bits_of(&base), "{rows} rows");
+            assert_eq!(bits_of(&chosen), bits_of(&portable), "{rows} rows");
+        }
+    }
+
+    /// A machine with wider vectors than another computes the same bits.
+    #[test]
+    fn the_width_of_vectors_does_not_show() {
+        same_at_every_width::<Eight>(8);
+        same_at_every_width::<Four>(4);
+    }
+
+    #[test]
+    fn numbers_are_arranged_as_halves_of_bytes() {
+        let mut row: Vec<f32> = (0..64).map(|i| i as f32).collect();
+        arrange(&mut row);
+        assert_eq!(row[..3], [0.0, 2.0, 4.0]);
+        assert_eq!(row[16..18], [1.0, 3.0]);
+        assert_eq!(row[47..49], [62.0, 33.0]);
+    }
+}

@@ -8,6 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Kernels may load whole cache lines and vectors of 64 bytes.
 const ALIGN: usize = 64;
+/// The size of a huge page. A weight that is read once a token meets each of its pages once, and looking up 512 times as
+/// many small ones costs more than reading them.
+const HUGE: usize = 2 << 20;
 
 /// A piece of device memory of one size class.
 #[derive(Debug)]
@@ -117,12 +120,24 @@ impl State {
 }
 
 fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, ALIGN).expect("size classes stay far below the address space")
+    let align = if is_huge(size) { HUGE } else { ALIGN };
+    Layout::from_size_align(size, align).expect("size classes stay far below the address space")
+}
+
+/// Whether a block fills enough huge pages to be worth beginning with one.
+fn is_huge(size: usize) -> bool {
+    size >= 2 * HUGE
 }
 
 fn system_alloc(size: usize) -> *mut u8 {
     // SAFETY: size classes are never zero.
-    unsafe { alloc(layout(size)) }
+    let ptr = unsafe { alloc(layout(size)) };
+    #[cfg(target_os = "linux")]
+    if is_huge(size) && !ptr.is_null() {
+        // SAFETY: the range is this fresh block; the advice changes its pages, not its contents, and may be refused.
+        unsafe { libc::madvise(ptr.cast(), size, libc::MADV_HUGEPAGE) };
+    }
+    ptr
 }
 
 /// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.

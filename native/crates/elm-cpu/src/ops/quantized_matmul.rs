@@ -199,3 +199,122 @@ fn read_piece<R: Real, S: Slices<Acc = f32>>(
     }
     Matrix { start: Ptr::of(numbers), rows: columns as isize, columns: 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pool;
+    use crate::testing::{Tensor, call};
+    use elm_core::Layout;
+
+    /// `x`, then codes, scales and biases of a matrix `[rows, dim]`.
+    fn operands(
+        dtype: DType,
+        [m, rows, dim]: [usize; 3],
+        bits: usize,
+        group: usize,
+        transpose: bool,
+    ) -> [Tensor; 4] {
+        let words = |i: usize| f64::from((i as u32).wrapping_mul(0x9E37_79B1) ^ 0x5A5A_1234);
+        let groups = [rows, dim / group];
+        [
+            Tensor::noise(dtype, &[m, if transpose { dim } else { rows }], 1),
+            Tensor::of(DType::U32, &[rows, dim * bits / 32], words),
+            Tensor::noise(DType::F16, &groups, 2),
+            Tensor::noise(DType::F16, &groups, 3),
+        ]
+    }
+
+    fn run(
+        op: &str,
+        inputs: &[&Tensor],
+        bits: usize,
+        group: usize,
+        transpose: Option<bool>,
+        pool: &Pool,
+    ) -> Tensor {
+        let mut attrs = elm_core::sample(&[]).int("bits", bits as i64).int("group", group as i64);
+        attrs = match transpose {
+            Some(value) => attrs.bool("transpose", value),
+            None => attrs.attr("dtype", elm_core::Attr::DType(DType::F32)),
+        };
+        let mut inputs: Vec<_> = inputs.iter().map(|&tensor| Some(tensor.clone())).collect();
+        call(op, &attrs, &mut inputs, pool).expect("a product cannot fail").remove(0)
+    }
+
+    fn product(
+        [x, codes, scales, biases]: [&Tensor; 4],
+        bits: usize,
+        group: usize,
+        transpose: bool,
+        pool: &Pool,
+    ) -> Tensor {
+        run("quantized_matmul", &[x, codes, scales, biases], bits, group, Some(transpose), pool)
+    }
+
+    const WIDTHS: [(usize, usize); 4] = [(8, 32), (4, 32), (4, 128), (5, 64)];
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let pools = [1, 2, 5].map(Pool::new);
+        for (bits, group) in WIDTHS {
+            for (m, transpose) in [(1, true), (3, true), (40, true), (3, false), (40, false)] {
+                let [x, c, s, b] = operands(DType::BF16, [m, 520, 640], bits, group, transpose);
+                let all =
+                    pools.each_ref().map(|pool| product([&x, &c, &s, &b], bits, group, transpose, pool));
+                assert!(
+                    all.iter().all(|y| y.bytes() == all[0].bytes()),
+                    "{bits} bits, {m} rows, {transpose}"
+                );
+            }
+        }
+    }
+
+    /// What lets a prompt be read in chunks, or tokens be checked several at once.
+    #[test]
+    fn rows_of_a_small_product_equal_products_of_single_rows() {
+        let pool = Pool::new(2);
+        for (bits, group) in WIDTHS {
+            for (dtype, transpose) in
+                [(DType::F32, true), (DType::BF16, true), (DType::F64, true), (DType::F32, false)]
+            {
+                let [x, c, s, b] = operands(dtype, [MAX_ROWS, 267, 384], bits, group, transpose);
+                let (k, n) = if transpose { (384, 267) } else { (267, 384) };
+                let line = n * dtype.size();
+                for m in [2, 3, 7, MAX_ROWS] {
+                    let mut some = x.clone();
+                    some.layout.shape[0] = m;
+                    let whole = product([&some, &c, &s, &b], bits, group, transpose, &pool);
+                    for row in 0..m {
+                        let mut one = x.clone();
+                        one.layout = Layout { offset: row * k, ..Layout::contiguous(&[1, k]) };
+                        let single = product([&one, &c, &s, &b], bits, group, transpose, &pool);
+                        let part = &whole.bytes()[row * line..(row + 1) * line];
+                        assert!(part == &single.bytes()[..line], "{dtype} {bits} bits, m = {m}, row {row}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Numbers made in registers are those of `dequantize`; 8-bit codes are even summed in the order of a matmul.
+    #[test]
+    fn the_product_is_that_of_the_dequantized_matrix() {
+        let pool = Pool::new(2);
+        for (bits, group) in WIDTHS {
+            let [x, c, s, b] = operands(DType::F32, [2, 70, 384], bits, group, true);
+            let got = product([&x, &c, &s, &b], bits, group, true, &pool);
+            let w = run("dequantize", &[&c, &s, &b], bits, group, None, &pool).permuted(&[1, 0]);
+            let mut inputs = [Some(x), Some(w)];
+            let want =
+                call("matmul", &elm_core::sample(&[]), &mut inputs, &pool).expect("it cannot fail").remove(0);
+            let floats = |y: &Tensor| -> Vec<f32> {
+                y.bytes()[..2 * 70 * 4].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+            };
+            for (got, want) in floats(&got).into_iter().zip(floats(&want)) {
+                let allowed = if bits == 4 { 1e-4 * want.abs().max(10.0) } else { 0.0 };
+                assert!((got - want).abs() <= allowed, "{bits} bits: {got} {want}");
+            }
+        }
+    }
+}

@@ -99,7 +99,7 @@ static DEQUANTIZE: OpDef = OpDef {
     doc: "What `quantize` stands for: `w = scale · q + bias`, one fused step in f32, rounded once to `dtype`.\n\n\
           Shapes: `codes` is `[..., dim · bits / 32]` (u32), `scales` and `biases` are `[..., dim / group]`, `w` is \
           `[..., dim]`. Dtypes: `scales` and `biases` f32, bf16 or f16.",
-    inputs: &[input("codes").index(), input("scales").index(), input("biases").index()],
+    inputs: &[input("codes"), input("scales").index(), input("biases").index()],
     attrs: &[
         BITS,
         GROUP,

@@ -35,7 +35,7 @@ static QUANTIZED_MATMUL: OpDef = OpDef {
           Dtypes: `x` a float, which `y` has too; `scales` and `biases` f32, bf16 or f16. Sums are in f32 (f64 for f64) \
           and round once; for up to 16 rows of `x` their order does not depend on the number of rows.\n\n\
           The gradient is that of `x`; weights in codes are not trained.",
-    inputs: &[input("x"), input("codes").index(), input("scales").index(), input("biases").index()],
+    inputs: &[input("x"), input("codes"), input("scales").index(), input("biases").index()],
     attrs: &[
         BITS,
         GROUP,
