@@ -249,14 +249,17 @@ unsafe fn in_registers<W: Width, S: Slices<Acc = f32>>(
     start: usize,
     out: Out<f32>,
 ) {
-    // SAFETY: passed on from the caller; the wide kernel runs only where its features are.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        if x86::has_v16() {
-            return in_wide_registers::<W, S>(size, a, weights, start, out);
+    // A closure does not have the features of the function around it, so the scratch is taken out here.
+    scratch::with(2 * ROWS * weights.dim / weights.group, |room: &mut [f32]| {
+        // SAFETY: passed on from the caller; the wide kernel runs only where its features are.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            if x86::has_v16() {
+                return in_wide_registers::<W, S>(size, a, weights, start, out, room);
+            }
+            dots::<Base, W, S, { UNIT / Base::LANES }>(size, a, weights, start, out, room);
         }
-        dots::<Base, W, S, { UNIT / Base::LANES }>(size, a, weights, start, out);
-    }
+    });
 }
 
 /// # Safety
@@ -269,9 +272,10 @@ unsafe fn in_wide_registers<W: Width, S: Slices<Acc = f32>>(
     weights: Quantized<S>,
     start: usize,
     out: Out<f32>,
+    room: &mut [f32],
 ) {
     // SAFETY: passed on from the caller.
-    unsafe { dots::<x86::V16, W, S, { UNIT / x86::V16::LANES }>(size, a, weights, start, out) }
+    unsafe { dots::<x86::V16, W, S, { UNIT / x86::V16::LANES }>(size, a, weights, start, out, room) }
 }
 
 /// One row of the matrix as the kernels read it.
@@ -282,7 +286,7 @@ struct Row {
     biases: *const f32,
 }
 
-/// Blocks of rows of `a` times rows of the matrix.
+/// Blocks of rows of `a` times rows of the matrix; `room` has scales and biases of [`ROWS`] rows.
 ///
 /// # Safety
 /// As for [`Dots::multiply`], and the machine has the features of `V`.
@@ -293,42 +297,41 @@ unsafe fn dots<V: Codes, W: Width, S: Slices<Acc = f32>, const U: usize>(
     weights: Quantized<S>,
     start: usize,
     out: Out<f32>,
+    room: &mut [f32],
 ) where
     f32: Load<V>,
 {
     let groups = weights.dim / weights.group;
     let shape = [weights.dim / UNIT, weights.group / UNIT];
-    scratch::with(2 * ROWS * groups, |room: &mut [f32]| {
-        let mut column = 0;
-        while column < columns {
-            let count = ROWS.min(columns - column);
-            let mut taken =
-                [Row { codes: std::ptr::null(), scales: std::ptr::null(), biases: std::ptr::null() }; ROWS];
-            for (j, room) in (0..count).zip(room.chunks_exact_mut(2 * groups.max(1))) {
-                let row = start + column + j;
-                let (of_scales, of_biases) = room.split_at_mut(groups);
-                let [scales, biases] = weights.groups(row);
-                taken[j] = Row {
-                    codes: weights.codes(row).as_ptr().cast(),
-                    scales: S::wide(scales, of_scales).as_ptr(),
-                    biases: S::wide(biases, of_biases).as_ptr(),
-                };
-            }
-            let out = Out { start: out.start.wrapping_add(column), ..out };
-            // SAFETY: rows and columns lie inside the matrices by the caller's promise.
-            unsafe {
-                if count == ROWS && V::LANES == 16 {
-                    columns_at_once::<V, W, ROWS, U>(rows, shape, a, taken, out);
-                } else {
-                    for (j, row) in taken[..count].iter().enumerate() {
-                        let out = Out { start: out.start.wrapping_add(j), ..out };
-                        columns_at_once::<V, W, 1, U>(rows, shape, a, [*row], out);
-                    }
+    let mut column = 0;
+    while column < columns {
+        let count = ROWS.min(columns - column);
+        let mut taken =
+            [Row { codes: std::ptr::null(), scales: std::ptr::null(), biases: std::ptr::null() }; ROWS];
+        for j in 0..count {
+            let row = start + column + j;
+            let (of_scales, of_biases) = room[2 * j * groups..2 * (j + 1) * groups].split_at_mut(groups);
+            let [scales, biases] = weights.groups(row);
+            taken[j] = Row {
+                codes: weights.codes(row).as_ptr().cast(),
+                scales: S::wide(scales, of_scales).as_ptr(),
+                biases: S::wide(biases, of_biases).as_ptr(),
+            };
+        }
+        let out = Out { start: out.start.wrapping_add(column), ..out };
+        // SAFETY: rows and columns lie inside the matrices by the caller's promise.
+        unsafe {
+            if count == ROWS && V::LANES == 16 {
+                columns_at_once::<V, W, ROWS, U>(rows, shape, a, taken, out);
+            } else {
+                for j in 0..count {
+                    let out = Out { start: out.start.wrapping_add(j), ..out };
+                    columns_at_once::<V, W, 1, U>(rows, shape, a, [taken[j]], out);
                 }
             }
-            column += count;
         }
-    });
+        column += count;
+    }
 }
 
 /// All rows of `a` times `J` rows of the matrix.
@@ -440,11 +443,19 @@ mod tests {
             let a = RowsOf { start: x.as_ptr(), stride: dim as isize };
             let (mut chosen, mut base) = (vec![f32::NAN; rows * columns], vec![f32::NAN; rows * columns]);
             let mut portable = base.clone();
+            let mut room = vec![0.0; 2 * ROWS * dim / group];
             let out = |y: &mut [f32]| Out { start: y.as_mut_ptr(), stride: columns };
             // SAFETY: the buffers have these sizes; `Base` and arrays run everywhere.
             unsafe {
                 in_registers::<W, f16>([rows, columns], a, weights, 0, out(&mut chosen));
-                dots::<Base, W, f16, { UNIT / Base::LANES }>([rows, columns], a, weights, 0, out(&mut base));
+                dots::<Base, W, f16, { UNIT / Base::LANES }>(
+                    [rows, columns],
+                    a,
+                    weights,
+                    0,
+                    out(&mut base),
+                    &mut room,
+                );
                 type Plain = crate::simd::Portable<f32>;
                 dots::<Plain, W, f16, { UNIT / Plain::LANES }>(
                     [rows, columns],
@@ -452,6 +463,7 @@ mod tests {
                     weights,
                     0,
                     out(&mut portable),
+                    &mut room,
                 );
             }
             let bits_of = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
