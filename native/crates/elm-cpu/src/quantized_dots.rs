@@ -13,7 +13,7 @@ use crate::quantized::{Quantized, UNIT};
 use crate::scratch;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
-use crate::simd::{Base, Load, Slices, Vector};
+use crate::simd::{Base, Load, Slices, Vector, distance, prefetch};
 use crate::skinny::{Lies, Out, RowsOf, Skinny};
 
 /// Rows of the matrix that are taken at once.
@@ -376,6 +376,7 @@ unsafe fn block<V: Codes, W: Width, const I: usize, const J: usize, const U: usi
 {
     const { assert!(U * V::LANES == UNIT) };
     let shift = units_of_group.trailing_zeros();
+    let ahead = distance(units * W::BYTES, J);
     let mut sums = [[[V::splat(0.0); U]; J]; I];
     // SAFETY: units and groups lie inside the rows, and rows and columns inside the matrices by the caller's promise.
     unsafe {
@@ -388,7 +389,9 @@ unsafe fn block<V: Codes, W: Width, const I: usize, const J: usize, const U: usi
             for j in 0..J {
                 let scale = V::splat(*taken[j].scales.add(group));
                 let bias = V::splat(*taken[j].biases.add(group));
-                let numbers: [V; U] = W::unit(taken[j].codes.add(unit * W::BYTES), scale, bias);
+                let codes = taken[j].codes.add(unit * W::BYTES);
+                prefetch(codes.wrapping_add(ahead));
+                let numbers: [V; U] = W::unit(codes, scale, bias);
                 for u in 0..U {
                     for i in 0..I {
                         let x = f32::load_vector(left[i].add(unit * UNIT + u * V::LANES));

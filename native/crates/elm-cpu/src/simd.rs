@@ -101,6 +101,25 @@ pub fn level() -> &'static str {
     }
 }
 
+/// Asks for the cache line at `at`, which may lie anywhere.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program sees and never faults; SSE is always there.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// How many bytes ahead rows that lie behind each other are asked for, where `together` of them are read side by side:
+/// the next ones at the same place, or for long rows a part of the page, since hardware follows neither so many short
+/// streams nor any across pages.
+pub fn distance(row: usize, together: usize) -> usize {
+    if row >= 4096 { 2048 } else { row * together }
+}
+
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use std::arch::x86_64::*;

@@ -12,7 +12,7 @@ use elm_core::{bf16, f16};
 use crate::element::{Float, Real};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
-use crate::simd::{Base, Load, Portable, Vector};
+use crate::simd::{Base, Load, Portable, Vector, distance, prefetch};
 
 /// Most rows that these kernels are for.
 pub const MAX_ROWS: usize = 16;
@@ -222,8 +222,17 @@ unsafe fn block<V: Vector, B: Load<V>, const I: usize, const J: usize, const U: 
         for j in 0..J {
             right[j] = b.row(column + j);
         }
+        let ahead = distance(k * size_of::<B>(), J);
         let mut at = 0;
         while at < whole {
+            for j in 0..J {
+                let line = right[j].wrapping_add(at).cast::<u8>().wrapping_add(ahead);
+                prefetch(line);
+                // 32 numbers of 4 bytes are two lines.
+                if size_of::<B>() > 2 {
+                    prefetch(line.wrapping_add(64));
+                }
+            }
             step(&mut sums, left, right, at);
             at += LANES;
         }
