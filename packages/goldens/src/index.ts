@@ -4,6 +4,7 @@ import { checkInterop } from "./interop.js";
 import { checkModels } from "./model.js";
 import { checkOps } from "./ops.js";
 import { checkOrder } from "./order.js";
+import { checkQuantized } from "./quantized.js";
 import { Report } from "./report.js";
 import { checkTokenizer } from "./tokenizer.js";
 
@@ -17,7 +18,7 @@ export { Report } from "./report.js";
 export async function checkGoldens(dir: string, paramsPath: string): Promise<Report> {
   const goldens = await openGoldens(dir, paramsPath);
   const report = new Report();
-  const checks = { checkModels, checkOps, checkInterop, checkTokenizer, checkOrder };
+  const checks = { checkModels, checkOps, checkInterop, checkTokenizer, checkOrder, checkQuantized };
   for (const [name, check] of Object.entries(checks)) {
     try {
       await check(goldens, report);

@@ -15,7 +15,15 @@ test("every stored reference output is met", async () => {
   expect(report.checked).toBeGreaterThan(1000);
   const { worst } = report.toJSON() as { worst: Record<string, unknown> };
   const groups = ["shapes", "logits", "losses", "gradients", "accumulation", "training", "greedy", "chunks"];
-  for (const group of [...groups, "interop", "tokenizer", "order", "ops rms_norm", "bf16 bits"]) {
+  for (const group of [
+    ...groups,
+    "interop",
+    "tokenizer",
+    "order",
+    "ops rms_norm",
+    "bf16 bits",
+    "quantized",
+  ]) {
     expect(worst[group], group).toBeDefined();
   }
 }, 120_000);

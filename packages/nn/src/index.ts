@@ -9,6 +9,12 @@ export { Embedding, type EmbeddingOptions } from "./layers/embedding.js";
 export { ACTIVATIONS, type Activation, FeedForward, type FeedForwardOptions } from "./layers/feed-forward.js";
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
 export { Linear, type LinearOptions } from "./layers/linear.js";
+export {
+  QuantizedEmbedding,
+  type QuantizedEmbeddingOptions,
+} from "./layers/quantized-embedding.js";
+export { QuantizedLinear, type QuantizedLinearOptions } from "./layers/quantized-linear.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
 export { type LoadOptions, Module, type ModuleTarget, type NameMap } from "./module.js";
 export { Buffer, Parameter, type ParameterOptions } from "./parameter.js";
+export { type QuantizeOptions, quantize } from "./quantize.js";

@@ -335,8 +335,8 @@ export abstract class Module implements TreeNode {
   }
 }
 
-/** The fields of a module or the items of a collection, by name. */
-function* fields(holder: object): Iterable<[string, unknown]> {
+/** The fields of a module or the items of a collection, by name. @internal */
+export function* fields(holder: object): Iterable<[string, unknown]> {
   if (holder instanceof Map) for (const [key, item] of holder) yield [String(key), item];
   else yield* Object.entries(holder);
 }
@@ -363,7 +363,8 @@ function* parametersOf(module: Module): Iterable<readonly [path: string, paramet
   for (const [path, item] of walk(module)) if (item instanceof Parameter) yield [path, item];
 }
 
-function isCollection(item: object): boolean {
+/** Whether modules are looked for in it. @internal */
+export function isCollection(item: object): boolean {
   if (Array.isArray(item) || item instanceof Map) return true;
   const prototype: unknown = Object.getPrototypeOf(item);
   return prototype === Object.prototype || prototype === null;

@@ -66,6 +66,13 @@ export { type LoadOptions, loadSafetensors, Safetensors } from "./io/load-safete
 export { type NamedTensors, type SaveOptions, saveSafetensors } from "./io/save-safetensors.js";
 export { liveTensors } from "./memory.js";
 export { type AttrValue, inputAt, type OpInfo } from "./op-info.js";
+export type { BlockFormat } from "./quantized/blocks.js";
+export {
+  type QuantizationOptions,
+  type QuantizedParts,
+  QuantizedTensor,
+  type ScaleDType,
+} from "./quantized/quantized-tensor.js";
 export * from "./random.js";
 export * from "./ranges.js";
 export type { ArrayOptions, NestedArray } from "./read.js";

@@ -21,6 +21,8 @@ mod nd;
 mod picked;
 mod pool;
 mod product;
+mod quantized;
+mod quantized_dots;
 mod random;
 mod row;
 mod scratch;

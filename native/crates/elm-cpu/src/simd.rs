@@ -36,7 +36,7 @@ pub trait Load<V: Vector>: Float<Acc = V::Scalar> {
 
 /// Numbers in an array, for any machine; the compiler picks the instructions.
 #[derive(Clone, Copy)]
-pub struct Portable<S>([S; 8]);
+pub struct Portable<S>(pub(crate) [S; 8]);
 
 impl<S: Real> Vector for Portable<S> {
     type Scalar = S;
@@ -113,6 +113,25 @@ pub type Base = x86::V8;
 )))]
 pub type Base = Portable<f32>;
 
+/// Asks for the cache line at `at`, which may lie anywhere.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program sees and never faults; SSE is always there.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// How many bytes ahead rows that lie behind each other are asked for, where `together` of them are read side by side:
+/// the next ones at the same place, or for long rows a part of the page, since hardware follows neither so many short
+/// streams nor any across pages.
+pub fn distance(row: usize, together: usize) -> usize {
+    if row >= 4096 { 2048 } else { row * together }
+}
+
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use std::arch::x86_64::*;
@@ -121,10 +140,10 @@ pub mod x86 {
 
     /// Eight f32 (AVX2, FMA, F16C).
     #[derive(Clone, Copy)]
-    pub struct V8(__m256);
+    pub struct V8(pub(crate) __m256);
     /// Sixteen f32, for code inside [`crate::level::avx512`].
     #[derive(Clone, Copy)]
-    pub struct V16(__m512);
+    pub struct V16(pub(crate) __m512);
 
     // SAFETY of the intrinsics below: a `V8` or `V16` only comes to life inside functions that were entered after
     // a check for its features (or whose features the build demands), and pointers are the caller's promise.

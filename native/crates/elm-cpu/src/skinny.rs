@@ -14,7 +14,7 @@ use crate::element::{Float, Real};
 use crate::level::{Level, avx512, level};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
-use crate::simd::{Base, Load, Portable, Vector};
+use crate::simd::{Base, Load, Portable, Vector, distance, prefetch};
 
 /// Most rows that these kernels are for.
 pub const MAX_ROWS: usize = 16;
@@ -72,6 +72,13 @@ pub trait Skinny: Float {
         b: RowsOf<Self>,
         out: Out<Self::Acc>,
     );
+
+    /// `out += a · b` for a row-major `b`: goes on where a [`Lies::RowMajor`] product of earlier `k` ended. Blocks of
+    /// `k` that are multiples of 8 give the bits of one product.
+    ///
+    /// # Safety
+    /// As for [`Skinny::multiply`].
+    unsafe fn add(size: [usize; 3], a: RowsOf<Self::Acc>, b: RowsOf<Self>, out: Out<Self::Acc>);
 }
 
 macro_rules! skinny_f32 {
@@ -95,6 +102,16 @@ macro_rules! skinny_f32 {
                     }
                 }
             }
+            unsafe fn add(size: [usize; 3], a: RowsOf<f32>, b: RowsOf<$T>, out: Out<f32>) {
+                // SAFETY: as above.
+                unsafe {
+                    #[cfg(target_arch = "x86_64")]
+                    if level() == Level::Avx512 {
+                        return avx512(#[inline(always)] || add_scaled_rows::<x86::V16, $T>(size, a, b, out));
+                    }
+                    add_scaled_rows::<Base, $T>(size, a, b, out);
+                }
+            }
         }
     )* };
 }
@@ -109,6 +126,10 @@ impl Skinny for f64 {
                 Lies::RowMajor => scaled_rows::<Portable<f64>, f64>(size, a, b, out),
             }
         }
+    }
+    unsafe fn add(size: [usize; 3], a: RowsOf<f64>, b: RowsOf<f64>, out: Out<f64>) {
+        // SAFETY: passed on from the caller.
+        unsafe { add_scaled_rows::<Portable<f64>, f64>(size, a, b, out) }
     }
 }
 
@@ -185,8 +206,17 @@ unsafe fn block<V: Vector, B: Load<V>, const I: usize, const J: usize, const U: 
         for j in 0..J {
             right[j] = b.row(column + j);
         }
+        let ahead = distance(k * size_of::<B>(), J);
         let mut at = 0;
         while at < whole {
+            for j in 0..J {
+                let line = right[j].wrapping_add(at).cast::<u8>().wrapping_add(ahead);
+                prefetch(line);
+                // 32 numbers of 4 bytes are two lines.
+                if size_of::<B>() > 2 {
+                    prefetch(line.wrapping_add(64));
+                }
+            }
             step(&mut sums, left, right, at);
             at += LANES;
         }
@@ -261,11 +291,30 @@ unsafe fn scaled_rows<V: Vector, B: Load<V>>(
 ) where
     V::Scalar: Load<V>,
 {
-    // SAFETY: rows, columns and `k` stay inside the sizes that the caller vouches for.
+    // SAFETY: rows and columns stay inside the sizes that the caller vouches for; the rest is passed on.
     unsafe {
         for row in 0..rows {
             std::slice::from_raw_parts_mut(out.at(row, 0), columns).fill(V::Scalar::ZERO);
         }
+        add_scaled_rows::<V, B>([rows, columns, k], a, b, out);
+    }
+}
+
+/// The same, added to `out`.
+///
+/// # Safety
+/// As for [`dots`].
+#[inline(always)]
+unsafe fn add_scaled_rows<V: Vector, B: Load<V>>(
+    [rows, columns, k]: [usize; 3],
+    a: RowsOf<V::Scalar>,
+    b: RowsOf<B>,
+    out: Out<V::Scalar>,
+) where
+    V::Scalar: Load<V>,
+{
+    // SAFETY: rows, columns and `k` stay inside the sizes that the caller vouches for.
+    unsafe {
         let mut at = 0;
         while at + STEPS <= k {
             let mut row = 0;

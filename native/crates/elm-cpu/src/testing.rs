@@ -30,6 +30,7 @@ impl Tensor {
                 DType::BF16 => bf16::from_f64(value).to_le_bytes().to_vec(),
                 DType::F16 => f16::from_f64(value).to_le_bytes().to_vec(),
                 DType::I32 => (value as i32).to_le_bytes().to_vec(),
+                DType::U32 => (value as u32).to_le_bytes().to_vec(),
                 other => panic!("no test tensor of {other}"),
             };
             let at = i * dtype.size();

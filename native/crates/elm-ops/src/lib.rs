@@ -9,6 +9,7 @@ use elm_core::OpDef;
 
 pub mod indexing;
 mod ops;
+pub mod quantized;
 pub mod rules;
 pub mod table;
 

@@ -18,6 +18,8 @@ import { rules as linear_cross_entropy } from "../rules/linear_cross_entropy.js"
 import { rules as matmul } from "../rules/matmul.js";
 import { rules as pad } from "../rules/pad.js";
 import { rules as qk_norm_rope } from "../rules/qk_norm_rope.js";
+import { rules as quantize } from "../rules/quantize.js";
+import { rules as quantized_matmul } from "../rules/quantized_matmul.js";
 import { rules as reduce } from "../rules/reduce.js";
 import { rules as rms_norm } from "../rules/rms_norm.js";
 import { rules as rope } from "../rules/rope.js";
@@ -50,6 +52,8 @@ export const RULES: Rules = {
   ...matmul,
   ...pad,
   ...qk_norm_rope,
+  ...quantize,
+  ...quantized_matmul,
   ...reduce,
   ...rms_norm,
   ...rope,

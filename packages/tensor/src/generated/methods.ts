@@ -96,6 +96,10 @@ export interface OpMethods {
    */
   cumsum<D extends DType>(this: Tensor<Shape, D>, options?: ops.CumsumOptions): Tensor<Shape, SumDType<D>>;
   /**
+   * What `quantize` stands for: `w = scale · q + bias`, one fused step in f32, rounded once to `dtype`.
+   */
+  dequantize(scales: IndexOperand, biases: IndexOperand, options?: ops.DequantizeOptions): Tensor;
+  /**
    * `a / b`, elementwise.
    */
   div<D extends DType, B extends Operand>(this: Tensor<Shape, D>, b: B): Tensor<Shape, FloatDType<CommonDType<Tensor<Shape, D>, B>>>;
@@ -265,6 +269,14 @@ export interface OpMethods {
    */
   qkNormRope<D extends DType>(this: Tensor<Shape, D>, options: ops.QkNormRopeOptions): { q: Tensor<Shape, D>; k: Tensor<Shape, D>; v: Tensor<Shape, D> };
   /**
+   * Weights as whole numbers of a few bits with a scale and a bias a group: `w ≈ scale · q + bias`.
+   */
+  quantize<D extends DType>(this: Tensor<Shape, D>, options?: ops.QuantizeOptions): { codes: Tensor<Shape, "u32">; scales: Tensor<Shape, D>; biases: Tensor<Shape, D> };
+  /**
+   * Product with a quantized matrix: `y = x · Wᵀ`, or `y = x · W` if not `transpose`, with `W = scale · q + bias` in f32 as `dequantize` has it.
+   */
+  quantizedMatmul<D extends DType>(this: Tensor<Shape, D>, codes: Operand, scales: IndexOperand, biases: IndexOperand, options?: ops.QuantizedMatmulOptions): Tensor<Shape, D>;
+  /**
    * `1 / x`, elementwise.
    */
   reciprocal<D extends DType>(this: Tensor<Shape, D>): Tensor<Shape, FloatDType<D>>;
@@ -417,6 +429,7 @@ export const OP_METHODS = {
   cos: ops.cos,
   crossEntropy: ops.crossEntropy,
   cumsum: ops.cumsum,
+  dequantize: ops.dequantize,
   div: ops.div,
   embedding: ops.embedding,
   eq: ops.eq,
@@ -459,6 +472,8 @@ export const OP_METHODS = {
   pow: ops.pow,
   prod: ops.prod,
   qkNormRope: ops.qkNormRope,
+  quantize: ops.quantize,
+  quantizedMatmul: ops.quantizedMatmul,
   reciprocal: ops.reciprocal,
   relu: ops.relu,
   remainder: ops.remainder,

@@ -325,6 +325,25 @@ export function cumsum<A extends Operand>(x: A, { axis = -1, reverse = false }: 
   return call1(table.cumsumOp, [x], [axis, reverse]);
 }
 
+/** Options of {@link dequantize}. */
+export interface DequantizeOptions {
+  /** Bits of one code, 2 to 8. Default `4`. */
+  readonly bits?: number | undefined;
+  /** Numbers that share a scale and a bias: 32, 64 or 128. Default `64`. */
+  readonly group?: number | undefined;
+  /** Dtype of `w`: f32, bf16 or f16. Default: that of `scales`. */
+  readonly dtype?: DType | undefined;
+}
+
+/**
+ * What `quantize` stands for: `w = scale · q + bias`, one fused step in f32, rounded once to `dtype`.
+ *
+ * Shapes: `codes` is `[..., dim · bits / 32]` (u32), `scales` and `biases` are `[..., dim / group]`, `w` is `[..., dim]`. Dtypes: `scales` and `biases` f32, bf16 or f16.
+ */
+export function dequantize(codes: Operand, scales: IndexOperand, biases: IndexOperand, { bits = 4, group = 64, dtype }: DequantizeOptions = {}): Tensor {
+  return call1(table.dequantizeOp, [codes, scales, biases], [bits, group, dtype]);
+}
+
 /**
  * `a / b`, elementwise.
  *
@@ -837,6 +856,48 @@ export interface QkNormRopeOptions {
 export function qkNormRope<A extends Operand>(qkv: A, { qWeight, kWeight, offset, queryHeads, kvHeads, eps = 1e-6, base = 10000 }: QkNormRopeOptions): { q: Tensor<Shape, DTypeOf<A>>; k: Tensor<Shape, DTypeOf<A>>; v: Tensor<Shape, DTypeOf<A>> } {
   const results = call(table.qkNormRopeOp, [qkv, qWeight, kWeight, offset], [queryHeads, kvHeads, eps, base]);
   return { q: results[0]! as never, k: results[1]! as never, v: results[2]! as never };
+}
+
+/** Options of {@link quantize}. */
+export interface QuantizeOptions {
+  /** Bits of one code, 2 to 8. Default `4`. */
+  readonly bits?: number | undefined;
+  /** Numbers that share a scale and a bias: 32, 64 or 128. Default `64`. */
+  readonly group?: number | undefined;
+}
+
+/**
+ * Weights as whole numbers of a few bits with a scale and a bias a group: `w ≈ scale · q + bias`.
+ *
+ * Of each group along the last axis, with `lo` and `hi` its extremes and `n = 2^bits − 1`: `scale = max((hi − lo) / n, 1e-7)`, negated unless `|lo| > |hi|`; `edge` is the extreme of larger magnitude, `q₀ = round(edge / scale)`; if `q₀ ≠ 0` then `scale = edge / q₀` and `bias = edge`, else `bias = 0`; `q = clamp(round((w − bias) / scale), 0, n)`. All of it in f32, ties to even; `scale` and `bias` are rounded to the dtype of `w` last.
+ *
+ * Shapes: `w` is `[..., dim]`, `codes` (u32) `[..., dim · bits / 32]`, a little-endian bit stream; `scales` and `biases` are `[..., dim / group]`. Dtypes: f32, bf16, f16. The layout and the bits are those of MLX.
+ */
+export function quantize<A extends Operand>(w: A, { bits = 4, group = 64 }: QuantizeOptions = {}): { codes: Tensor<Shape, "u32">; scales: Tensor<Shape, DTypeOf<A>>; biases: Tensor<Shape, DTypeOf<A>> } {
+  const results = call(table.quantizeOp, [w], [bits, group]);
+  return { codes: results[0]! as never, scales: results[1]! as never, biases: results[2]! as never };
+}
+
+/** Options of {@link quantizedMatmul}. */
+export interface QuantizedMatmulOptions {
+  /** Bits of one code, 2 to 8. Default `4`. */
+  readonly bits?: number | undefined;
+  /** Numbers that share a scale and a bias: 32, 64 or 128. Default `64`. */
+  readonly group?: number | undefined;
+  /** Whether `x` meets the rows of `W`, not its columns. Default `true`. */
+  readonly transpose?: boolean | undefined;
+}
+
+/**
+ * Product with a quantized matrix: `y = x · Wᵀ`, or `y = x · W` if not `transpose`, with `W = scale · q + bias` in f32 as `dequantize` has it.
+ *
+ * Shapes: with `W` `[rows, dim]`, `codes` is `[rows, dim · bits / 32]` (u32), `scales` and `biases` are `[rows, dim / group]`; `x` is `[..., dim]` and `y` `[..., rows]`, or the other way round if not `transpose`.
+ * Dtypes: `x` a float, which `y` has too; `scales` and `biases` f32, bf16 or f16. Sums are in f32 (f64 for f64) and round once; for up to 16 rows of `x` their order does not depend on the number of rows.
+ *
+ * The gradient is that of `x`; weights in codes are not trained.
+ */
+export function quantizedMatmul<A extends Operand>(x: A, codes: Operand, scales: IndexOperand, biases: IndexOperand, { bits = 4, group = 64, transpose = true }: QuantizedMatmulOptions = {}): Tensor<Shape, DTypeOf<A>> {
+  return call1(table.quantizedMatmulOp, [x, codes, scales, biases], [bits, group, transpose]);
 }
 
 /**

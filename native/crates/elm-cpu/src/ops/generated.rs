@@ -49,6 +49,10 @@ pub(super) mod multinomial;
 pub(super) mod pad;
 #[path = "qk_norm_rope.rs"]
 pub(super) mod qk_norm_rope;
+#[path = "quantize.rs"]
+pub(super) mod quantize;
+#[path = "quantized_matmul.rs"]
+pub(super) mod quantized_matmul;
 #[path = "random.rs"]
 pub(super) mod random;
 #[path = "reduce.rs"]
@@ -102,6 +106,8 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     multinomial::KERNELS,
     pad::KERNELS,
     qk_norm_rope::KERNELS,
+    quantize::KERNELS,
+    quantized_matmul::KERNELS,
     random::KERNELS,
     reduce::KERNELS,
     rms_norm::KERNELS,

@@ -47,6 +47,10 @@ pub(super) mod multinomial;
 pub(super) mod pad;
 #[path = "qk_norm_rope.rs"]
 pub(super) mod qk_norm_rope;
+#[path = "quantize.rs"]
+pub(super) mod quantize;
+#[path = "quantized_matmul.rs"]
+pub(super) mod quantized_matmul;
 #[path = "random.rs"]
 pub(super) mod random;
 #[path = "reduce.rs"]
@@ -101,6 +105,8 @@ pub static OPS: &[&[&elm_core::OpDef]] = &[
     multinomial::OPS,
     pad::OPS,
     qk_norm_rope::OPS,
+    quantize::OPS,
+    quantized_matmul::OPS,
     random::OPS,
     reduce::OPS,
     rms_norm::OPS,
