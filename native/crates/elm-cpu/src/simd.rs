@@ -274,18 +274,8 @@ pub mod x86 {
 
 /// Asks for the memory of a slice that is read soon, while something else is computed.
 #[inline(always)]
-pub fn prefetch<T>(soon: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    for at in (0..size_of_val(soon)).step_by(64) {
-        // SAFETY: a prefetch reads nothing; the address lies inside the slice.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
-                soon.as_ptr().cast::<i8>().add(at),
-            )
-        };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = soon;
+pub fn prefetch_all<T>(soon: &[T]) {
+    (0..size_of_val(soon)).step_by(64).for_each(|at| prefetch(soon.as_ptr().wrapping_byte_add(at)));
 }
 
 /// A float dtype as slices of its accumulator and back, at full speed.

@@ -4,7 +4,7 @@ use elm_core::{Attrs, KernelError};
 
 use crate::element::{Element, Real, is_nan};
 use crate::lines;
-use crate::simd::{Slices, prefetch};
+use crate::simd::{Slices, prefetch_all};
 
 /// The attributes of the loss, over rows of `classes` logits.
 #[derive(Clone, Copy)]
@@ -148,7 +148,7 @@ fn log_sum_exp<T: Slices>(row: &[T]) -> T::Acc {
     for (index, block) in row.chunks(BLOCK).enumerate() {
         // Exponentials take longer than the memory does; it must not wait for them.
         let next = row.len().min((index + 1) * BLOCK);
-        prefetch(&row[next..row.len().min(next + BLOCK)]);
+        prefetch_all(&row[next..row.len().min(next + BLOCK)]);
         let block = T::wide(block, &mut room);
         let most = lines::largest(block);
         if most > top {

@@ -1,7 +1,8 @@
 use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, f16};
 
-use crate::softmax_loss::{Loss, Sums};
 use crate::product::{self, Factor, Matrix};
+use crate::simd::Slices;
+use crate::softmax_loss::{Loss, Sums};
 use crate::view::{CallExt, Ptr, ptr, slice};
 
 use super::cross_entropy::store_losses;

@@ -64,7 +64,7 @@ where
     let transpose = call.attrs.bool("transpose");
     let few = m <= MAX_ROWS;
     let wide = call.scratch::<T::Acc>(0, m * k);
-    T::widen(slice(x), wide);
+    <T as Slices>::widen(slice(x), wide);
     if few && transpose && T::Acc::is_arranged(bits) {
         arrange(wide);
     }
