@@ -101,9 +101,6 @@ export const FAMILIES: Samples = {
   tanh: unary(-3, 3),
   sigmoid: unary(-5, 5),
   silu: unary(-5, 5),
-  gelu: (["none", "tanh"] as const).flatMap((approximate) =>
-    unary(-4, 4).map(({ inputs }) => ({ inputs, attrs: { approximate } })),
-  ),
   erf: unary(-2.5, 2.5),
   neg: unary(-2, 2),
   abs: unary(-2, 2, 0.01),

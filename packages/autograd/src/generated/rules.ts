@@ -12,6 +12,7 @@ import { rules as cross_entropy } from "../rules/cross_entropy.js";
 import { rules as cumsum } from "../rules/cumsum.js";
 import { rules as dropout } from "../rules/dropout.js";
 import { rules as embedding } from "../rules/embedding.js";
+import { rules as gelu } from "../rules/gelu.js";
 import { rules as in_place } from "../rules/in_place.js";
 import { rules as layer_norm } from "../rules/layer_norm.js";
 import { rules as linear_cross_entropy } from "../rules/linear_cross_entropy.js";
@@ -46,6 +47,7 @@ export const RULES: Rules = {
   ...cumsum,
   ...dropout,
   ...embedding,
+  ...gelu,
   ...in_place,
   ...layer_norm,
   ...linear_cross_entropy,

@@ -1,19 +1,4 @@
-import {
-  cos,
-  div,
-  erf,
-  exp,
-  mul,
-  neg,
-  sigmoid,
-  sign,
-  sin,
-  square,
-  sub,
-  type Tensor,
-  tanh,
-  where,
-} from "@openelm/tensor";
+import { cos, div, exp, mul, neg, sigmoid, sign, sin, square, sub, tanh, where } from "@openelm/tensor";
 import { notDifferentiable, type Rules } from "../rule.js";
 
 const steps = notDifferentiable("its derivative is 0 wherever there is one");
@@ -33,7 +18,7 @@ type Differentiable =
       | "cos"
       | "tanh"
     )
-  | ("sigmoid" | "silu" | "gelu" | "erf" | "neg" | "abs" | "square" | "relu");
+  | ("sigmoid" | "silu" | "erf" | "neg" | "abs" | "square" | "relu");
 
 /** Ops of the form `y[i] = f(x[i])`: `dx = grad · f′(x)`, with `y` in the formula where it says as much as `x`. */
 export const rules: Rules<Differentiable | "sign" | "floor" | "ceil" | "round" | "trunc"> = {
@@ -74,13 +59,6 @@ export const rules: Rules<Differentiable | "sign" | "floor" | "ceil" | "round" |
       return { x: mul(grad, mul(s, mul(x, sub(1, s)).add(1))) };
     },
   },
-  // (x · Φ(x))′ = Φ(x) + x · Φ′(x)
-  gelu: {
-    saves: ["x"],
-    vjp: ({ grad, inputs: { x }, attrs: { approximate } }) => ({
-      x: mul(grad, approximate === "tanh" ? geluTanhSlope(x) : geluSlope(x)),
-    }),
-  },
   // erf′ x = 2/√π · e^(−x²)
   erf: {
     saves: ["x"],
@@ -99,19 +77,3 @@ export const rules: Rules<Differentiable | "sign" | "floor" | "ceil" | "round" |
   round: steps,
   trunc: steps,
 };
-
-/** `Φ(x) = (1 + erf(x/√2)) / 2`, `Φ′(x) = e^(−x²/2) / √(2π)`. */
-function geluSlope(x: Tensor): Tensor {
-  const phi = mul(erf(mul(x, Math.SQRT1_2)).add(1), 0.5);
-  const density = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-  return phi.add(mul(x, density));
-}
-
-/** With `t = tanh(√(2/π) · (x + 0.044715 x³))`: `Φ = (1 + t) / 2`, `Φ′ = (1 − t²) / 2 · √(2/π) · (1 + 3 · 0.044715 x²)`. */
-function geluTanhSlope(x: Tensor): Tensor {
-  const root = Math.sqrt(2 / Math.PI);
-  const x2 = square(x);
-  const t = tanh(mul(mul(x, mul(x2, 0.044715).add(1)), root));
-  const slope = mul(mul(sub(1, square(t)), mul(x2, 3 * 0.044715).add(1)), root);
-  return mul(t.add(1).add(mul(x, slope)), 0.5);
-}

@@ -224,6 +224,21 @@ export function full(shape: readonly number[], value: number, { dtype = "f32", d
   return call1(table.fullOp, [], [shape, value, dtype], device);
 }
 
+/** Options of {@link geluBackward}. */
+export interface GeluBackwardOptions {
+  /** The formula for `Φ`. Default `"none"`. */
+  readonly approximate?: "none" | "tanh" | undefined;
+}
+
+/**
+ * Gradient of `gelu`: `dx = grad · (Φ(x) + x · Φ′(x))`. Exactly, `Φ′(x) = e^(−x²/2) / √(2π)`; by tanh, with `u = √(2/π) · (x + 0.044715 x³)` and `Φ = s = 1 / (1 + e^(−2u))`: `Φ′ = 2 s (1 − s) · √(2/π) · (1 + 3 · 0.044715 x²)`.
+ *
+ * @internal
+ */
+export function geluBackward<A extends Operand>(grad: A, x: Operand, { approximate = "none" }: GeluBackwardOptions = {}): Tensor<Shape, DTypeOf<A>> {
+  return call1(table.geluBackwardOp, [grad, x], [approximate]);
+}
+
 /** Options of {@link layerNormBackward}. */
 export interface LayerNormBackwardOptions {
   readonly weight?: Operand | null | undefined;

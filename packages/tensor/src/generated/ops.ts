@@ -550,7 +550,7 @@ export interface LinearCrossEntropyOptions {
 /**
  * `cross_entropy(hidden · weightᵀ, targets)` that never holds all logits.
  *
- * The results are sums over the targets that count. The logits stay in f32 (f64 for f64). When a gradient is wanted it is computed in the same pass, for the cotangent 1 of `loss`.
+ * The results are sums over the targets that count. The logits stay in f32 (f64 for f64). When a gradient is wanted it is computed in the same pass, for the cotangent 1 of `loss`; for bf16 the gradient of the logits is rounded to bf16 before it is multiplied.
  *
  * Shapes: `hidden` is `[N, dim]`, `weight` is `[V, dim]`, `targets` is `[N]`, the losses are scalars.
  * Dtypes: floats, `targets` i32; losses and `dweight` are f32 (f64 for f64).

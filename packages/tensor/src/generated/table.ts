@@ -4,7 +4,7 @@ import { type OpInfo, op } from "../op-info.js";
 import type { Tensor } from "../tensor.js";
 
 /** Fingerprint of the table; the native core has the same or is not used. */
-export const TABLE_HASH = 146201426;
+export const TABLE_HASH = 4076544633;
 
 export const absOp = /* @__PURE__ */ op({
   index: 0,
@@ -372,8 +372,16 @@ export const geluOp = /* @__PURE__ */ op({
   outputs: [{ name: "y" }],
   promotion: "float",
 });
-export const globalNormOp = /* @__PURE__ */ op({
+export const geluBackwardOp = /* @__PURE__ */ op({
   index: 46,
+  name: "gelu_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }],
+  attrs: [{ name: "approximate", kind: "choice", choices: ["none", "tanh"] }],
+  outputs: [{ name: "dx" }],
+  differentiable: false,
+});
+export const globalNormOp = /* @__PURE__ */ op({
+  index: 47,
   name: "global_norm",
   inputs: [{ name: "tensors", arity: "list", index: true }],
   attrs: [],
@@ -381,7 +389,7 @@ export const globalNormOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const gtOp = /* @__PURE__ */ op({
-  index: 47,
+  index: 48,
   name: "gt",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -390,7 +398,7 @@ export const gtOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const isfiniteOp = /* @__PURE__ */ op({
-  index: 48,
+  index: 49,
   name: "isfinite",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -398,7 +406,7 @@ export const isfiniteOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const isinfOp = /* @__PURE__ */ op({
-  index: 49,
+  index: 50,
   name: "isinf",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -406,7 +414,7 @@ export const isinfOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const isnanOp = /* @__PURE__ */ op({
-  index: 50,
+  index: 51,
   name: "isnan",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -414,14 +422,14 @@ export const isnanOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const layerNormOp = /* @__PURE__ */ op({
-  index: 51,
+  index: 52,
   name: "layer_norm",
   inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "optional" }, { name: "bias", arity: "optional" }],
   attrs: [{ name: "eps", kind: "f64" }],
   outputs: [{ name: "y" }, { name: "mean", saved: true }, { name: "rstd", saved: true }],
 });
 export const layerNormBackwardOp = /* @__PURE__ */ op({
-  index: 52,
+  index: 53,
   name: "layer_norm_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "optional" }, { name: "mean", arity: "one" }, { name: "rstd", arity: "one" }],
   attrs: [],
@@ -429,7 +437,7 @@ export const layerNormBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const leOp = /* @__PURE__ */ op({
-  index: 53,
+  index: 54,
   name: "le",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -438,7 +446,7 @@ export const leOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const linearCrossEntropyOp = /* @__PURE__ */ op({
-  index: 54,
+  index: 55,
   name: "linear_cross_entropy",
   inputs: [{ name: "hidden", arity: "one" }, { name: "weight", arity: "one" }, { name: "targets", arity: "one", index: true }],
   attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
@@ -446,7 +454,7 @@ export const linearCrossEntropyOp = /* @__PURE__ */ op({
   autocast: "lower",
 });
 export const logOp = /* @__PURE__ */ op({
-  index: 55,
+  index: 56,
   name: "log",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -454,7 +462,7 @@ export const logOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const log1pOp = /* @__PURE__ */ op({
-  index: 56,
+  index: 57,
   name: "log1p",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -462,7 +470,7 @@ export const log1pOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const log2Op = /* @__PURE__ */ op({
-  index: 57,
+  index: 58,
   name: "log2",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -470,7 +478,7 @@ export const log2Op = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const logSoftmaxOp = /* @__PURE__ */ op({
-  index: 58,
+  index: 59,
   name: "log_softmax",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -478,7 +486,7 @@ export const logSoftmaxOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const logSoftmaxBackwardOp = /* @__PURE__ */ op({
-  index: 59,
+  index: 60,
   name: "log_softmax_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -487,7 +495,7 @@ export const logSoftmaxBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalAndOp = /* @__PURE__ */ op({
-  index: 60,
+  index: 61,
   name: "logical_and",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -495,7 +503,7 @@ export const logicalAndOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalNotOp = /* @__PURE__ */ op({
-  index: 61,
+  index: 62,
   name: "logical_not",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -503,7 +511,7 @@ export const logicalNotOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalOrOp = /* @__PURE__ */ op({
-  index: 62,
+  index: 63,
   name: "logical_or",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -511,7 +519,7 @@ export const logicalOrOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalXorOp = /* @__PURE__ */ op({
-  index: 63,
+  index: 64,
   name: "logical_xor",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -519,7 +527,7 @@ export const logicalXorOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logsumexpOp = /* @__PURE__ */ op({
-  index: 64,
+  index: 65,
   name: "logsumexp",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -527,7 +535,7 @@ export const logsumexpOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const ltOp = /* @__PURE__ */ op({
-  index: 65,
+  index: 66,
   name: "lt",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -536,7 +544,7 @@ export const ltOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const matmulOp = /* @__PURE__ */ op({
-  index: 66,
+  index: 67,
   name: "matmul",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [{ name: "outDtype", kind: "dtype", optional: true }],
@@ -544,14 +552,14 @@ export const matmulOp = /* @__PURE__ */ op({
   autocast: "lower",
 });
 export const maxOp = /* @__PURE__ */ op({
-  index: 67,
+  index: 68,
   name: "max",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const maximumOp = /* @__PURE__ */ op({
-  index: 68,
+  index: 69,
   name: "maximum",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -559,7 +567,7 @@ export const maximumOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const meanOp = /* @__PURE__ */ op({
-  index: 69,
+  index: 70,
   name: "mean",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -567,14 +575,14 @@ export const meanOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const minOp = /* @__PURE__ */ op({
-  index: 70,
+  index: 71,
   name: "min",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const minimumOp = /* @__PURE__ */ op({
-  index: 71,
+  index: 72,
   name: "minimum",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -582,7 +590,7 @@ export const minimumOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const mulOp = /* @__PURE__ */ op({
-  index: 72,
+  index: 73,
   name: "mul",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -590,7 +598,7 @@ export const mulOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const multinomialOp = /* @__PURE__ */ op({
-  index: 73,
+  index: 74,
   name: "multinomial",
   inputs: [{ name: "probabilities", arity: "one", index: true }],
   attrs: [{ name: "count", kind: "int" }, { name: "replacement", kind: "bool" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -598,7 +606,7 @@ export const multinomialOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const neOp = /* @__PURE__ */ op({
-  index: 74,
+  index: 75,
   name: "ne",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -607,14 +615,14 @@ export const neOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const negOp = /* @__PURE__ */ op({
-  index: 75,
+  index: 76,
   name: "neg",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const normalOp = /* @__PURE__ */ op({
-  index: 76,
+  index: 77,
   name: "normal",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -622,14 +630,14 @@ export const normalOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const padOp = /* @__PURE__ */ op({
-  index: 77,
+  index: 78,
   name: "pad",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "pads", kind: "ints" }, { name: "value", kind: "f64" }],
   outputs: [{ name: "y" }],
 });
 export const permutationOp = /* @__PURE__ */ op({
-  index: 78,
+  index: 79,
   name: "permutation",
   inputs: [],
   attrs: [{ name: "n", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -637,7 +645,7 @@ export const permutationOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const permuteOp = /* @__PURE__ */ op({
-  index: 79,
+  index: 80,
   name: "permute",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axes", kind: "ints" }],
@@ -645,7 +653,7 @@ export const permuteOp = /* @__PURE__ */ op({
   view: true,
 });
 export const powOp = /* @__PURE__ */ op({
-  index: 80,
+  index: 81,
   name: "pow",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -653,21 +661,21 @@ export const powOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const prodOp = /* @__PURE__ */ op({
-  index: 81,
+  index: 82,
   name: "prod",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const qkNormRopeOp = /* @__PURE__ */ op({
-  index: 82,
+  index: 83,
   name: "qk_norm_rope",
   inputs: [{ name: "qkv", arity: "one" }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }, { name: "offset", arity: "optional", index: true }],
   attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
   outputs: [{ name: "q" }, { name: "k" }, { name: "v" }, { name: "qRstd", saved: true }, { name: "kRstd", saved: true }],
 });
 export const qkNormRopeBackwardOp = /* @__PURE__ */ op({
-  index: 83,
+  index: 84,
   name: "qk_norm_rope_backward",
   inputs: [{ name: "dq", arity: "one" }, { name: "dk", arity: "one" }, { name: "dv", arity: "one" }, { name: "qkv", arity: "one" }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }, { name: "offset", arity: "optional", index: true }, { name: "qRstd", arity: "one" }, { name: "kRstd", arity: "one" }],
   attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
@@ -675,7 +683,7 @@ export const qkNormRopeBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const quantizeOp = /* @__PURE__ */ op({
-  index: 84,
+  index: 85,
   name: "quantize",
   inputs: [{ name: "w", arity: "one" }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }],
@@ -683,14 +691,14 @@ export const quantizeOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const quantizedMatmulOp = /* @__PURE__ */ op({
-  index: 85,
+  index: 86,
   name: "quantized_matmul",
   inputs: [{ name: "x", arity: "one" }, { name: "codes", arity: "one" }, { name: "scales", arity: "one", index: true }, { name: "biases", arity: "one", index: true }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }, { name: "transpose", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const randintOp = /* @__PURE__ */ op({
-  index: 86,
+  index: 87,
   name: "randint",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "int" }, { name: "high", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -698,7 +706,7 @@ export const randintOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const reciprocalOp = /* @__PURE__ */ op({
-  index: 87,
+  index: 88,
   name: "reciprocal",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -706,14 +714,14 @@ export const reciprocalOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const reluOp = /* @__PURE__ */ op({
-  index: 88,
+  index: 89,
   name: "relu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const remainderOp = /* @__PURE__ */ op({
-  index: 89,
+  index: 90,
   name: "remainder",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -721,7 +729,7 @@ export const remainderOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const reshapeOp = /* @__PURE__ */ op({
-  index: 90,
+  index: 91,
   name: "reshape",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -729,14 +737,14 @@ export const reshapeOp = /* @__PURE__ */ op({
   view: true,
 });
 export const rmsNormOp = /* @__PURE__ */ op({
-  index: 91,
+  index: 92,
   name: "rms_norm",
   inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "one" }],
   attrs: [{ name: "eps", kind: "f64" }],
   outputs: [{ name: "y" }, { name: "rstd", saved: true }],
 });
 export const rmsNormBackwardOp = /* @__PURE__ */ op({
-  index: 92,
+  index: 93,
   name: "rms_norm_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "one" }, { name: "rstd", arity: "one" }],
   attrs: [],
@@ -744,14 +752,14 @@ export const rmsNormBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const ropeOp = /* @__PURE__ */ op({
-  index: 93,
+  index: 94,
   name: "rope",
   inputs: [{ name: "x", arity: "one" }, { name: "offset", arity: "optional", index: true }],
   attrs: [{ name: "base", kind: "f64" }, { name: "inverse", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const roundOp = /* @__PURE__ */ op({
-  index: 94,
+  index: 95,
   name: "round",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -759,7 +767,7 @@ export const roundOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const rsqrtOp = /* @__PURE__ */ op({
-  index: 95,
+  index: 96,
   name: "rsqrt",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -767,21 +775,21 @@ export const rsqrtOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const scatterOp = /* @__PURE__ */ op({
-  index: 96,
+  index: 97,
   name: "scatter",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const scatterAddOp = /* @__PURE__ */ op({
-  index: 97,
+  index: 98,
   name: "scatter_add",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const sgdOp = /* @__PURE__ */ op({
-  index: 98,
+  index: 99,
   name: "sgd",
   inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }],
   attrs: [{ name: "weightDecay", kind: "f64" }],
@@ -789,7 +797,7 @@ export const sgdOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sgdMomentumOp = /* @__PURE__ */ op({
-  index: 99,
+  index: 100,
   name: "sgd_momentum",
   inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }, { name: "velocity", arity: "list", mutates: true }],
   attrs: [{ name: "momentum", kind: "f64" }, { name: "weightDecay", kind: "f64" }, { name: "nesterov", kind: "bool" }],
@@ -797,7 +805,7 @@ export const sgdMomentumOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sigmoidOp = /* @__PURE__ */ op({
-  index: 100,
+  index: 101,
   name: "sigmoid",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -805,7 +813,7 @@ export const sigmoidOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const signOp = /* @__PURE__ */ op({
-  index: 101,
+  index: 102,
   name: "sign",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -813,7 +821,7 @@ export const signOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const siluOp = /* @__PURE__ */ op({
-  index: 102,
+  index: 103,
   name: "silu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -821,7 +829,7 @@ export const siluOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const sinOp = /* @__PURE__ */ op({
-  index: 103,
+  index: 104,
   name: "sin",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -829,7 +837,7 @@ export const sinOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const sliceOp = /* @__PURE__ */ op({
-  index: 104,
+  index: 105,
   name: "slice",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "starts", kind: "ints" }, { name: "sizes", kind: "ints" }, { name: "steps", kind: "ints" }],
@@ -837,7 +845,7 @@ export const sliceOp = /* @__PURE__ */ op({
   view: true,
 });
 export const softmaxOp = /* @__PURE__ */ op({
-  index: 105,
+  index: 106,
   name: "softmax",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -845,7 +853,7 @@ export const softmaxOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const softmaxBackwardOp = /* @__PURE__ */ op({
-  index: 106,
+  index: 107,
   name: "softmax_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -854,14 +862,14 @@ export const softmaxBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sortOp = /* @__PURE__ */ op({
-  index: 107,
+  index: 108,
   name: "sort",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "descending", kind: "bool" }],
   outputs: [{ name: "values" }, { name: "indices" }],
 });
 export const sqrtOp = /* @__PURE__ */ op({
-  index: 108,
+  index: 109,
   name: "sqrt",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -869,14 +877,14 @@ export const sqrtOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const squareOp = /* @__PURE__ */ op({
-  index: 109,
+  index: 110,
   name: "square",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const subOp = /* @__PURE__ */ op({
-  index: 110,
+  index: 111,
   name: "sub",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -884,21 +892,21 @@ export const subOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const sumOp = /* @__PURE__ */ op({
-  index: 111,
+  index: 112,
   name: "sum",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const swigluOp = /* @__PURE__ */ op({
-  index: 112,
+  index: 113,
   name: "swiglu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const swigluBackwardOp = /* @__PURE__ */ op({
-  index: 113,
+  index: 114,
   name: "swiglu_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }],
   attrs: [],
@@ -906,21 +914,21 @@ export const swigluBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const takeOp = /* @__PURE__ */ op({
-  index: 114,
+  index: 115,
   name: "take",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const takeAlongAxisOp = /* @__PURE__ */ op({
-  index: 115,
+  index: 116,
   name: "take_along_axis",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const takeBackwardOp = /* @__PURE__ */ op({
-  index: 116,
+  index: 117,
   name: "take_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "size", kind: "int" }],
@@ -928,7 +936,7 @@ export const takeBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const tanhOp = /* @__PURE__ */ op({
-  index: 117,
+  index: 118,
   name: "tanh",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -936,28 +944,28 @@ export const tanhOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const topkOp = /* @__PURE__ */ op({
-  index: 118,
+  index: 119,
   name: "topk",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "k", kind: "int" }, { name: "axis", kind: "axis" }, { name: "largest", kind: "bool" }],
   outputs: [{ name: "values" }, { name: "indices" }],
 });
 export const trilOp = /* @__PURE__ */ op({
-  index: 119,
+  index: 120,
   name: "tril",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "diagonal", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const triuOp = /* @__PURE__ */ op({
-  index: 120,
+  index: 121,
   name: "triu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "diagonal", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const truncOp = /* @__PURE__ */ op({
-  index: 121,
+  index: 122,
   name: "trunc",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -965,7 +973,7 @@ export const truncOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const truncatedNormalOp = /* @__PURE__ */ op({
-  index: 122,
+  index: 123,
   name: "truncated_normal",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -973,7 +981,7 @@ export const truncatedNormalOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const uniformOp = /* @__PURE__ */ op({
-  index: 123,
+  index: 124,
   name: "uniform",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -981,7 +989,7 @@ export const uniformOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const viewOp = /* @__PURE__ */ op({
-  index: 124,
+  index: 125,
   name: "view",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -989,7 +997,7 @@ export const viewOp = /* @__PURE__ */ op({
   view: true,
 });
 export const whereOp = /* @__PURE__ */ op({
-  index: 125,
+  index: 126,
   name: "where",
   inputs: [{ name: "condition", arity: "one", index: true }, { name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -1046,6 +1054,7 @@ export const OPS: ReadonlyMap<string, OpInfo> = /* @__PURE__ */ new Map(
     fullOp,
     geOp,
     geluOp,
+    geluBackwardOp,
     globalNormOp,
     gtOp,
     isfiniteOp,
@@ -1177,6 +1186,7 @@ export interface OpTable {
   full: { inputs: Record<never, never>; attrs: { shape: readonly number[]; value: number; dtype: DType }; outputs: { y: Tensor } };
   ge: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
   gelu: { inputs: { x: Tensor }; attrs: { approximate: "none" | "tanh" }; outputs: { y: Tensor } };
+  gelu_backward: { inputs: { grad: Tensor; x: Tensor }; attrs: { approximate: "none" | "tanh" }; outputs: { dx: Tensor } };
   global_norm: { inputs: { tensors: readonly Tensor[] }; attrs: Record<never, never>; outputs: { norm: Tensor } };
   gt: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
   isfinite: { inputs: { x: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };

@@ -2,8 +2,8 @@ use std::ops::Range;
 
 use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, f16};
 
-use crate::simd::Slices;
 use crate::scratch::with as with_scratch;
+use crate::simd::Slices;
 use crate::stream_store::Stores;
 use crate::view::{CallExt, Rows, slice};
 use crate::with_width;

@@ -33,6 +33,8 @@ pub(super) mod cumsum;
 pub(super) mod dropout;
 #[path = "embedding.rs"]
 pub(super) mod embedding;
+#[path = "gelu.rs"]
+pub(super) mod gelu;
 #[path = "global_norm.rs"]
 pub(super) mod global_norm;
 #[path = "layer_norm.rs"]
@@ -98,6 +100,7 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     cumsum::KERNELS,
     dropout::KERNELS,
     embedding::KERNELS,
+    gelu::KERNELS,
     global_norm::KERNELS,
     layer_norm::KERNELS,
     linear_cross_entropy::KERNELS,

@@ -1,5 +1,7 @@
 use elm_core::{Attrs, DType, Kernel, KernelCall, KernelError, View, bf16, f16};
 
+use crate::Pool;
+use crate::element::Real;
 use crate::product::{self, Factor, Matrix};
 use crate::simd::Slices;
 use crate::softmax_loss::{Loss, Sums};
@@ -53,10 +55,13 @@ fn run(call: &KernelCall) -> Result<(), KernelError> {
 
 /// For each chunk of rows: logits, their log-partitions, and where a gradient is wanted, the logits turned into their
 /// gradient in place and multiplied with `weight` and `hidden`. `dweight` grows chunk by chunk, in order.
+///
+/// bf16 inputs round the gradient to bf16 as well: machines multiply two bf16 matrices twice as fast.
 fn typed<T>(call: &KernelCall) -> Result<(), KernelError>
 where
-    T: Factor<Acc: Factor<Acc = T::Acc> + Slices>,
+    T: Factor<Acc: Factor<Acc = T::Acc> + Slices> + Slices,
 {
+    let rounds = T::DTYPE == DType::BF16;
     let [rows, classes, dim, chunk] = sizes(call.inputs);
     let targets = slice::<i32>(call.input(2));
     let loss = Loss::of(call.attrs, classes);
@@ -68,7 +73,7 @@ where
     let dhidden = call.optional_output(3).map(|view| Matrix::row_major(ptr::<T>(view).raw(), dim));
     let dweight = call.optional_output(4).map(|view| Matrix::row_major(ptr::<T::Acc>(view).raw(), dim));
     if let (Some(out), true) = (call.optional_output(4), rows == 0) {
-        crate::view::slice_mut::<T::Acc>(out).fill(<T::Acc as crate::element::Real>::ZERO);
+        crate::view::slice_mut::<T::Acc>(out).fill(<T::Acc as Real>::ZERO);
     }
     for start in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - start);
@@ -94,21 +99,69 @@ where
                         sums_of.write((start + row) as isize, added);
                         if wants_gradient {
                             loss.gradient_in_place(row_of_logits, target, lse);
+                            if rounds {
+                                narrow_in_place::<T>(row_of_logits);
+                            }
                         }
                     }
                 }
             },
         );
-        // SAFETY: the chunk lies inside all matrices, and the products of one call run one after the other.
+        let products = Products { size: [count, classes, dim], hidden, weight, dhidden, dweight, start };
+        // SAFETY: the chunk lies inside all matrices; where rows were narrowed, their elements begin where they did.
         unsafe {
-            if let Some(out) = dhidden {
-                product::multiply(call.pool(), [count, dim, classes], part, weight, out.at_row(start), false);
-            }
-            if let Some(out) = dweight {
-                product::multiply(call.pool(), [classes, dim, count], part.transposed(), hidden, out, start > 0);
+            if rounds {
+                let width = classes * size_of::<T::Acc>() / size_of::<T>();
+                products.run(call.pool(), Matrix::row_major(part.start.cast::<T>(), width));
+            } else {
+                products.run(call.pool(), part);
             }
         }
     }
     store_losses::<T::Acc>(call, sums);
     Ok(())
+}
+
+/// The two products of a chunk with the gradient of its logits.
+struct Products<T: Factor> {
+    size: [usize; 3],
+    hidden: Matrix<T>,
+    weight: Matrix<T>,
+    dhidden: Option<Matrix<T>>,
+    dweight: Option<Matrix<T::Acc>>,
+    start: usize,
+}
+
+impl<T: Factor<Acc: Factor<Acc = T::Acc>>> Products<T> {
+    /// # Safety
+    /// The matrices have the sizes of the chunk, and nobody else touches the outputs.
+    unsafe fn run<G: Factor<Acc = T::Acc>>(&self, pool: &Pool, gradient: Matrix<G>) {
+        let [count, classes, dim] = self.size;
+        // SAFETY: the caller's promise; the two run one after the other.
+        unsafe {
+            if let Some(out) = self.dhidden {
+                let out = out.at_row(self.start);
+                product::multiply(pool, [count, dim, classes], gradient, self.weight, out, false);
+            }
+            if let Some(out) = self.dweight {
+                let (gradient, added) = (gradient.transposed(), self.start > 0);
+                product::multiply(pool, [classes, dim, count], gradient, self.hidden, out, added);
+            }
+        }
+    }
+}
+
+/// Rounds a row to `T`, whose elements then lie at its start.
+#[inline(always)]
+fn narrow_in_place<T: Slices>(row: &mut [T::Acc]) {
+    let (start, len) = (row.as_mut_ptr(), row.len());
+    let mut block = [<T::Acc as Real>::ZERO; 64];
+    for at in (0..len).step_by(64) {
+        let block = &mut block[..64.min(len - at)];
+        // SAFETY: both lie inside the row; narrow elements end before the next wide ones begin.
+        unsafe {
+            block.copy_from_slice(std::slice::from_raw_parts(start.add(at), block.len()));
+            T::narrow(block, std::slice::from_raw_parts_mut(start.cast::<T>().add(at), block.len()));
+        }
+    }
 }

@@ -185,7 +185,8 @@ where
     let [m, n, k] = batch.size;
     let (a, b, y) = (ptr::<T>(a), ptr::<T>(b), ptr::<Y>(y));
     let matrices = |index: usize| {
-        let matrix = |start: Ptr<T>, [rows, columns]: [isize; 2]| Matrix { start: start.raw(), rows, columns };
+        let matrix =
+            |start: Ptr<T>, [rows, columns]: [isize; 2]| Matrix { start: start.raw(), rows, columns };
         (
             matrix(a.moved(batch.a[index]), batch.a_strides),
             matrix(b.moved(batch.b[index]), batch.b_strides),

@@ -1,6 +1,6 @@
 //! Kernels of the ops `y[i] = f(x[i])`: a line each.
 
-use elm_core::{Attrs, Kernel, KernelCall, KernelError, View};
+use elm_core::{Attrs, Kernel, KernelCall, View};
 
 use crate::element::{Bool, Float, Real};
 use crate::elementary::Elementary;
@@ -94,7 +94,6 @@ pub static KERNELS: &[Kernel] = &[
     test!("isnan", |x| x.is_nan()),
     test!("isinf", |x| x.is_infinite()),
     test!("isfinite", |x| x.is_finite()),
-    Kernel::new("gelu", gelu).strided().with_cost(elementary_cost),
 ];
 
 fn dtype(call: &KernelCall) -> elm_core::DType {
@@ -102,7 +101,7 @@ fn dtype(call: &KernelCall) -> elm_core::DType {
 }
 
 /// About 4 ns an element: what the platform's functions take, and no less than the vectorized ones.
-fn elementary_cost(inputs: &[Option<View>], _: &[Option<View>], _: &Attrs) -> u64 {
+pub(super) fn elementary_cost(inputs: &[Option<View>], _: &[Option<View>], _: &Attrs) -> u64 {
     inputs.iter().flatten().map(|x| x.elements() as u64 * 4).max().unwrap_or(0)
 }
 
@@ -111,24 +110,4 @@ fn sign<R: Real>(x: R) -> R {
     // What is neither above nor below 0 is a zero or NaN, and `x · 0` is that again.
     let y = if x > R::ZERO { R::ONE } else { x * R::ZERO };
     if x < R::ZERO { -R::ONE } else { y }
-}
-
-/// `x · Φ(x)`. The tanh form uses `(1 + tanh u) / 2 = sigmoid(2u)`, which does not cancel for negative `u`.
-fn gelu(call: &KernelCall) -> Result<(), KernelError> {
-    #[inline(always)]
-    fn by_tanh<R: Elementary>(x: R) -> R {
-        let twice = R::real(2.0 * (2.0 / std::f64::consts::PI).sqrt());
-        x * (twice * x.mul_add(R::real(0.044_715) * x * x, x)).sigmoid()
-    }
-    #[inline(always)]
-    fn exactly<R: Elementary>(x: R) -> R {
-        x * x.normal_cdf()
-    }
-    let exact = call.attrs.choice("approximate") == 0;
-    with_float!(dtype(call), T => if exact {
-        map_real::<T>(call, exactly);
-    } else {
-        map_real::<T>(call, by_tanh);
-    });
-    Ok(())
 }

@@ -31,6 +31,8 @@ pub(super) mod cumsum;
 pub(super) mod dropout;
 #[path = "embedding.rs"]
 pub(super) mod embedding;
+#[path = "gelu.rs"]
+pub(super) mod gelu;
 #[path = "global_norm.rs"]
 pub(super) mod global_norm;
 #[path = "layer_norm.rs"]
@@ -97,6 +99,7 @@ pub static OPS: &[&[&elm_core::OpDef]] = &[
     cumsum::OPS,
     dropout::OPS,
     embedding::OPS,
+    gelu::OPS,
     global_norm::OPS,
     layer_norm::OPS,
     linear_cross_entropy::OPS,

@@ -14,7 +14,8 @@ static LINEAR_CROSS_ENTROPY: OpDef = OpDef {
     name: "linear_cross_entropy",
     doc: "`cross_entropy(hidden · weightᵀ, targets)` that never holds all logits.\n\n\
           The results are sums over the targets that count. The logits stay in f32 (f64 for f64). When a gradient \
-          is wanted it is computed in the same pass, for the cotangent 1 of `loss`.\n\n\
+          is wanted it is computed in the same pass, for the cotangent 1 of `loss`; for bf16 the gradient of the logits \
+          is rounded to bf16 before it is multiplied.\n\n\
           Shapes: `hidden` is `[N, dim]`, `weight` is `[V, dim]`, `targets` is `[N]`, the losses are scalars.\n\
           Dtypes: floats, `targets` i32; losses and `dweight` are f32 (f64 for f64).\n\n\
           Wijmans et al., 2024, https://arxiv.org/abs/2411.09009 (the idea of not storing logits)",
@@ -69,6 +70,12 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
     let [classes, dim] = [call.shape(1)[0], call.shape(1)[1]];
     let (hidden, weight, targets) = (call.values(0), call.values(1), call.values(2));
     let loss = Loss::of(call.attrs, classes);
+    // The gradient of a bf16 logit is rounded to bf16; magnitudes count roundings of sums, which are f32.
+    let rounding = if call.spec(0).dtype == BF16 {
+        BF16.epsilon() / F32.epsilon() / LINEAR_CROSS_ENTROPY.tolerance
+    } else {
+        0.0
+    };
     let mut rows = Vec::new();
     let (mut dhidden, mut dhidden_size) = (vec![0.0; hidden.len()], vec![0.0; hidden.len()]);
     let (mut dweight, mut dweight_size) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
@@ -87,9 +94,9 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
             for i in 0..dim {
                 let (at, w) = (n * dim + i, class * dim + i);
                 dhidden[at] += g * weight[w];
-                dhidden_size[at] += size * weight[w].abs();
+                dhidden_size[at] += (size + g.abs() * rounding) * weight[w].abs();
                 dweight[w] += g * hidden[at];
-                dweight_size[w] += size * hidden[at].abs();
+                dweight_size[w] += (size + g.abs() * rounding) * hidden[at].abs();
             }
         }
         rows.push(outcome);

@@ -1,8 +1,6 @@
 //! Schemas of the ops `y[i] = f(x[i])`.
 
-use elm_core::{
-    DType, Fill, OpDef, OracleCall, OracleOutput, Promotion, Sample, TensorSpec, attr, input, sample,
-};
+use elm_core::{DType, Fill, OpDef, Promotion, Sample, TensorSpec, input, sample};
 use smallvec::smallvec;
 
 use crate::rules::{FLOAT1, NUMERIC_SAME, elementwise, same_as_first};
@@ -33,14 +31,14 @@ pub const EDGES: &[f64] = &[
 ];
 
 /// Every rank that a loop treats in its own way, edges of the vector width, and more than one task.
-fn samples(fill: Fill) -> Vec<Sample> {
+pub(super) fn samples(fill: Fill) -> Vec<Sample> {
     let shapes: [&[usize]; 6] = [&[], &[0, 3], &[1], &[33], &[4, 1, 7], &[17, 1100]];
     let mut all: Vec<Sample> = shapes.iter().map(|shape| sample(&[shape]).fill(0, fill)).collect();
     all.push(sample(&[&[3, EDGES.len()]]).fill(0, Fill::Values(EDGES)).dtypes(elm_core::FLOAT));
     all
 }
 
-const FLOATS: OpDef = OpDef {
+pub(super) const FLOATS: OpDef = OpDef {
     inputs: &[input("x")],
     infer: same_as_first,
     signatures: FLOAT1,
@@ -153,39 +151,9 @@ pub static OPS: &[&OpDef] = &[
     test!("isnan", "Whether `x` is NaN", |x| f64::from(u8::from(x.is_nan()))),
     test!("isinf", "Whether `x` is an infinity", |x| f64::from(u8::from(x.is_infinite()))),
     test!("isfinite", "Whether `x` is neither NaN nor an infinity", |x| f64::from(u8::from(x.is_finite()))),
-    &GELU,
 ];
 
-static GELU: OpDef = OpDef {
-    name: "gelu",
-    doc: "The Gaussian error linear unit `x · Φ(x)` with `Φ(x) = (1 + erf(x / √2)) / 2`, elementwise; `\"tanh\"` takes \
-          `Φ(x) ≈ (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2`.\n\n\
-          Shapes: `x` and `y` are `[...]`. Dtypes: floats; integers and bool become f32.\n\n\
-          Hendrycks and Gimpel, 2016, https://arxiv.org/abs/1606.08415",
-    torch: "nn.functional.gelu",
-    attrs: &[attr::choice("approximate", &["none", "tanh"], "The formula for `Φ`.")],
-    samples: || {
-        let tanh = samples(Fill::Uniform(-6.0, 6.0));
-        let tanh = tanh.into_iter().map(|s| s.attr("approximate", elm_core::Attr::Choice(1)));
-        samples(Fill::Uniform(-6.0, 6.0)).into_iter().chain(tanh).collect()
-    },
-    oracle: gelu,
-    tolerance: 8.0,
-    ..FLOATS
-};
-
-/// Both forms take an exponential of something like `x²`, whose rounding the result inherits.
-fn gelu(call: &OracleCall) -> Vec<OracleOutput> {
-    let exact = call.attrs.choice("approximate") == 0;
-    let inner = |x: f64| (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
-    let phi = |x: f64| if exact { 0.5 * erfc(-x / 2f64.sqrt()) } else { sigmoid(2.0 * inner(x)) };
-    let values: Vec<f64> = call.values(0).iter().map(|&x| x * phi(x)).collect();
-    let exponent = |x: f64| if exact { x * x / 2.0 } else { 2.0 * inner(x).abs() };
-    let sizes = call.values(0).iter().zip(&values).map(|(&x, y)| y.abs() * (1.0 + exponent(x)));
-    vec![OracleOutput { magnitudes: Some(sizes.collect()), values }]
-}
-
-fn sigmoid(x: f64) -> f64 {
+pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
@@ -213,7 +181,7 @@ fn erf(x: f64) -> f64 {
 }
 
 /// `1 − erf x`; above 1 by Laplace's continued fraction `e^(−x²)/√π · 1/(x + ½/(x + 1/(x + 3/2/(x + …))))`.
-fn erfc(x: f64) -> f64 {
+pub(super) fn erfc(x: f64) -> f64 {
     if x < 1.0 {
         return 1.0 - erf(x);
     }
