@@ -1,4 +1,4 @@
-import { cos, div, exp, mul, neg, sigmoid, sign, sin, square, sub, tanh, where } from "@openelm/tensor";
+import { cos, div, exp, mul, neg, sigmoid, sign, sin, square, sub, where } from "@openelm/tensor";
 import { notDifferentiable, type Rules } from "../rule.js";
 
 const steps = notDifferentiable("its derivative is 0 wherever there is one");

@@ -1,7 +1,7 @@
 use elm_core::{Kernel, KernelCall, KernelError};
 
 use super::unary::elementary_cost;
-use crate::element::{Float, Real};
+use crate::element::Float;
 use crate::elementary::Elementary;
 use crate::map::{map_real, map2};
 use crate::view::CallExt;

@@ -194,16 +194,17 @@ where
         )
     };
     let count = batch.a.len();
-    // SAFETY, for both: the views lie inside their storages, and every matrix of `y` belongs to one product.
     if m * n * k >= LARGE_WORK || count == 1 {
         for index in 0..count {
             let (left, right, out) = matrices(index);
+            // SAFETY: the views lie inside their storages, and every matrix of `y` belongs to one product.
             unsafe { product::multiply(call.pool(), batch.size, left, right, out, false) };
         }
     } else {
         call.pool().run_ranges(count, SMALLEST_WORK / (m * n * k).max(1), |tasks| {
             for index in tasks {
                 let (left, right, out) = matrices(index);
+                // SAFETY: as above.
                 unsafe { product::multiply_alone(batch.size, left, right, out) };
             }
         });
