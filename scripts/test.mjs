@@ -83,7 +83,7 @@ async function conformance() {
   const all = [];
   for (const level of levels) {
     const [program, args, options] = command("--json");
-    const env = { ...options.env, OPENELM_CPU: level };
+    const env = { OPENELM_CPU: level };
     const { status, stdout } = await run(program, args, { ...options, env, capture: true });
     const result = withStatus(status, () => conformanceCounts(stdout));
     process.stdout.write(`${level}: ${sentence(result)}\n`);

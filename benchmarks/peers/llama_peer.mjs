@@ -32,9 +32,9 @@ function ggufOf(model, dtype) {
 
 let held;
 
-/** An empty context of a model; the one before goes. */
+/** An empty context of a model; the one before goes, which is not waited for: that wait has been seen not to end. */
 async function contextOf(model, dtype, size) {
-  await held?.dispose();
+  held?.dispose().catch(() => {});
   held = await llama.loadModel({ modelPath: ggufOf(model, dtype) });
   const context = await held.createContext({
     contextSize: size,
