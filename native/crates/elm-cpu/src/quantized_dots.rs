@@ -16,7 +16,7 @@ use crate::scratch;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
 use crate::simd::{Base, Load, Slices, Vector, distance, prefetch};
-use crate::skinny::{Lies, Out, RowsOf, Skinny};
+use crate::skinny::{Lies, Out, RowsOf, Skinny, total};
 
 /// Rows of the matrix that are taken at once.
 const ROWS: usize = 4;
@@ -404,15 +404,7 @@ unsafe fn block<V: Codes, W: Width, const I: usize, const J: usize, const U: usi
         }
         for i in 0..I {
             for j in 0..J {
-                let mut vectors = sums[i][j];
-                let mut half = U / 2;
-                while half > 0 {
-                    for u in 0..half {
-                        vectors[u] = vectors[u].plus(vectors[u + half]);
-                    }
-                    half /= 2;
-                }
-                *out.start.wrapping_add((row + i) * out.stride + j) = vectors[0].sum();
+                *out.start.wrapping_add((row + i) * out.stride + j) = total(sums[i][j]);
             }
         }
     }

@@ -235,18 +235,23 @@ unsafe fn block<V: Vector, B: Load<V>, const I: usize, const J: usize, const U: 
         }
         for i in 0..I {
             for j in 0..J {
-                let mut vectors = sums[i][j];
-                let mut half = U / 2;
-                while half > 0 {
-                    for u in 0..half {
-                        vectors[u] = vectors[u].plus(vectors[u + half]);
-                    }
-                    half /= 2;
-                }
-                *out.at(row + i, column + j) = vectors[0].sum();
+                *out.at(row + i, column + j) = total(sums[i][j]);
             }
         }
     }
+}
+
+/// The sum of all lanes of the running sums of one element, pairwise.
+#[inline(always)]
+pub fn total<V: Vector, const U: usize>(mut vectors: [V; U]) -> V::Scalar {
+    let mut half = U / 2;
+    while half > 0 {
+        for u in 0..half {
+            vectors[u] = vectors[u].plus(vectors[u + half]);
+        }
+        half /= 2;
+    }
+    vectors[0].sum()
 }
 
 /// The next 32 products of each pair.
