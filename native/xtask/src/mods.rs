@@ -24,6 +24,12 @@ const ROOMS: &[Room] = &[
         table: "KERNELS",
         element: "elm_core::Kernel",
     },
+    Room {
+        folder: "native/crates/elm-cuda/src/ops",
+        doc: "The kernels of every file in this folder.",
+        table: "KERNELS",
+        element: "elm_core::Kernel",
+    },
 ];
 
 pub fn write(root: &Path) -> io::Result<()> {

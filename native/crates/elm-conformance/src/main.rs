@@ -46,8 +46,7 @@ fn main() -> ExitCode {
         }
     }
     let mut report = Report::default();
-    for device in elm_engine::devices().iter().filter(|d| device.as_ref().is_none_or(|name| *name == d.name))
-    {
+    for device in elm_engine::devices().filter(|d| device.as_ref().is_none_or(|name| *name == d.name)) {
         for (index, op) in elm_ops::OPS.iter().enumerate() {
             if names.is_empty() || names.iter().any(|name| name == op.name) {
                 let (since, before) = (Instant::now(), report.checked);

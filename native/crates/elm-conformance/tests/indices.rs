@@ -46,7 +46,7 @@ fn inputs(env: &mut Env, case: &Case, bad: usize, value: i32) -> Vec<Handle> {
 
 /// Values that a storage holds, poisoned or not.
 fn memory(env: &Env, handle: Handle) -> Vec<f32> {
-    elm_engine::devices()[0].synchronize();
+    elm_engine::device(0).expect("the CPU is always there").synchronize();
     let view = env.get(handle).unwrap().view();
     // SAFETY: the tensor is row-major over a live storage, and the stream has nothing left to do.
     unsafe { std::slice::from_raw_parts(view.base.cast::<f32>(), view.elements()) }.to_vec()

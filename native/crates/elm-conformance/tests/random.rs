@@ -201,7 +201,7 @@ fn dropout_drops_its_share_and_its_gradient_draws_the_same_mask() {
 #[test]
 fn layout_and_threads_do_not_change_the_bits() {
     let mut env = Env::default();
-    let device = &elm_engine::devices()[0];
+    let device = elm_engine::device(0).expect("the CPU is always there");
     let threads = device.threads();
     let values: Vec<f32> = (0..N).map(|i| (i % 251) as f32 - 100.0).collect();
     let x = f32s(&mut env, &[400, 500], &values);

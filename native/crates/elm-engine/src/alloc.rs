@@ -3,15 +3,12 @@
 //! Only the device's stream touches blocks, in the order of the calls. So a block that is given back when its
 //! last handle goes can be handed out again at once: whatever still uses it was enqueued before.
 
-use std::alloc::{Layout, alloc, dealloc};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Kernels may load whole cache lines and vectors of 64 bytes.
-const ALIGN: usize = 64;
+use crate::backend::Memory;
 
-/// Blocks from here on lie on huge pages where the system has them: walks with long steps otherwise miss the table
-/// of pages at every element, and no prefetch of the processor crosses the end of a small page.
-const HUGE_PAGE: usize = 2 << 20;
+/// Kernels may load whole cache lines and vectors of 64 bytes.
+pub const ALIGN: usize = 64;
 
 /// A piece of device memory of one size class.
 #[derive(Debug)]
@@ -43,12 +40,13 @@ struct State {
 
 pub struct Allocator {
     state: Mutex<State>,
+    memory: Box<dyn Memory>,
 }
 
 impl Allocator {
-    pub fn new(limit: usize) -> Allocator {
+    pub fn new(limit: usize, memory: Box<dyn Memory>) -> Allocator {
         let stats = MemoryStats { limit, ..MemoryStats::default() };
-        Allocator { state: Mutex::new(State { bins: Vec::new(), stats }) }
+        Allocator { state: Mutex::new(State { bins: Vec::new(), stats }), memory }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -65,15 +63,15 @@ impl Allocator {
             return Ok(block);
         }
         if state.stats.current + state.stats.cached + size > state.stats.limit {
-            state.trim();
+            state.trim(&*self.memory);
         }
         if state.stats.current + size > state.stats.limit {
             return Err(state.stats);
         }
-        let mut ptr = system_alloc(size);
+        let mut ptr = self.memory.alloc(size);
         if ptr.is_null() {
-            state.trim();
-            ptr = system_alloc(size);
+            state.trim(&*self.memory);
+            ptr = self.memory.alloc(size);
         }
         if ptr.is_null() {
             return Err(state.stats);
@@ -97,7 +95,7 @@ impl Allocator {
 
     /// Gives cached blocks back to the system. The stream must be idle: its commands may still use them.
     pub fn trim(&self) {
-        self.lock().trim();
+        self.lock().trim(&*self.memory);
     }
 
     pub fn stats(&self) -> MemoryStats {
@@ -111,29 +109,13 @@ impl State {
         self.stats.peak = self.stats.peak.max(self.stats.current);
     }
 
-    fn trim(&mut self) {
+    fn trim(&mut self, memory: &dyn Memory) {
         for block in self.bins.iter_mut().flat_map(std::mem::take) {
             self.stats.cached -= block.size;
-            // SAFETY: the block came from `system_alloc` with this size, and nobody holds it.
-            unsafe { dealloc(block.ptr, layout(block.size)) };
+            // SAFETY: the block came from this memory with this size, and nobody holds it.
+            unsafe { memory.free(block.ptr, block.size) };
         }
     }
-}
-
-fn layout(size: usize) -> Layout {
-    let align = if size >= HUGE_PAGE { HUGE_PAGE } else { ALIGN };
-    Layout::from_size_align(size, align).expect("size classes stay far below the address space")
-}
-
-fn system_alloc(size: usize) -> *mut u8 {
-    // SAFETY: size classes are never zero.
-    let ptr = unsafe { alloc(layout(size)) };
-    #[cfg(target_os = "linux")]
-    if size >= HUGE_PAGE && !ptr.is_null() {
-        // SAFETY: the block was just allocated and is aligned to a page. Advice that is refused changes nothing.
-        unsafe { libc::madvise(ptr.cast(), size, libc::MADV_HUGEPAGE) };
-    }
-    ptr
 }
 
 /// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.
@@ -150,6 +132,7 @@ pub fn size_class(bytes: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::Host;
 
     #[test]
     fn classes_hold_what_is_asked_and_waste_at_most_a_quarter() {
@@ -164,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_freed_block_comes_back_and_counts_stay_right() {
-        let allocator = Allocator::new(1 << 20);
+        let allocator = Allocator::new(1 << 20, Box::new(Host));
         let first = allocator.alloc(1000).unwrap();
         let address = first.ptr;
         allocator.free(first);

@@ -20,11 +20,14 @@ pub struct Work {
     pub workspace: *mut u8,
 }
 
+/// What says whether storages can be trusted.
+pub type Cells = SmallVec<[Arc<Cell>; 4]>;
+
 /// Work that waits for its turn, with what decides then whether its inputs can be trusted.
 pub struct KernelCommand {
     pub work: Work,
-    pub reads: SmallVec<[Arc<Cell>; 4]>,
-    pub writes: SmallVec<[Arc<Cell>; 2]>,
+    pub reads: Cells,
+    pub writes: Cells,
 }
 
 pub type ReadResult = Result<Vec<u8>, Arc<OpError>>;
@@ -42,7 +45,7 @@ impl Read {
         Arc::new(Read { result: Mutex::new(None), ready: Condvar::new(), notify })
     }
 
-    fn finish(&self, result: ReadResult) {
+    pub(crate) fn finish(&self, result: ReadResult) {
         *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         self.ready.notify_all();
         if let Some(notify) = &self.notify {
@@ -77,9 +80,11 @@ pub enum Command {
     Write {
         bytes: Vec<u8>,
         to: *mut u8,
+        cell: Arc<Cell>,
     },
-    /// A tensor to the host.
+    /// A tensor to the host; one that is not row-major goes through `dense` where the host cannot reach it.
     Read {
+        dense: Option<View>,
         from: View,
         cell: Arc<Cell>,
         read: Arc<Read>,
@@ -99,33 +104,46 @@ impl Command {
         match self {
             Command::Kernel(command) => command.run(device),
             Command::Replay(replay) => replay.run(device),
-            Command::Write { bytes, to } => {
-                // SAFETY: the storage was allocated for these bytes, and the stream's order keeps others away.
-                unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+            Command::Write { bytes, to, cell } => {
+                if let Err(error) = device.backend.write(&bytes, to) {
+                    let error = Arc::new(OpError::new(error.code, "tensor", error.message));
+                    device.note_failure(&error);
+                    cell.poison(&error);
+                }
             }
-            Command::Read { from, cell, read } => read.finish(match cell.error() {
-                Some(error) => Err(Arc::clone(error)),
-                None => device.read_view(&from).map_err(Arc::new),
-            }),
+            Command::Read { dense, from, cell, read } => {
+                let copied = dense.as_ref().map_or(Ok(()), |dense| device.copy(&from, dense));
+                match copied {
+                    Ok(()) => device.backend.read(dense.as_ref().unwrap_or(&from), cell, read),
+                    Err(error) => read.finish(Err(Arc::new(OpError::new(error.code, "read", error.message)))),
+                }
+            }
             Command::Fence { read, reports } => {
-                let failure = if reports { device.take_failure() } else { None };
-                read.finish(failure.map_or(Ok(Vec::new()), Err));
+                let failure = device.failure();
+                device.backend.after_all(Box::new(move || {
+                    let failure = if reports { failure.take() } else { None };
+                    read.finish(failure.map_or(Ok(Vec::new()), Err));
+                }));
             }
         }
     }
 }
 
 impl KernelCommand {
-    fn run(&self, device: &Device) {
+    fn run(self, device: &Device) {
         let poison = |error: &Arc<OpError>| self.writes.iter().for_each(|cell| cell.poison(error));
         if let Some(error) = self.reads.iter().find_map(|cell| cell.error()) {
             // What is written in place keeps its old values; fresh outputs never got any.
             if !self.work.op.mutates() {
                 poison(error);
             }
-        } else if let Err(error) = self.work.run(device) {
+            return;
+        }
+        if let Err(error) = self.work.run(device) {
             poison(&error);
         }
+        let op = self.work.op;
+        device.backend.submitted(op.name, op.mutates(), self.reads, self.writes);
     }
 }
 
@@ -153,16 +171,19 @@ impl Work {
 
     fn compute(&self, device: &Device) -> Result<(), KernelError> {
         let body = AssertUnwindSafe(|| {
-            device.with_context(|context| {
-                self.copies.iter().for_each(|(from, to)| device.copy(from, to));
-                (self.kernel.run)(&KernelCall {
-                    attrs: &self.attrs,
-                    inputs: &self.inputs,
-                    outputs: &self.outputs,
-                    workspace: self.workspace,
-                    context,
-                })
-            })
+            let mut outcome = self.copies.iter().try_for_each(|(from, to)| device.copy(from, to));
+            if outcome.is_ok() {
+                device.backend.with_context(&mut |context| {
+                    outcome = (self.kernel.run)(&KernelCall {
+                        attrs: &self.attrs,
+                        inputs: &self.inputs,
+                        outputs: &self.outputs,
+                        workspace: self.workspace,
+                        context,
+                    });
+                });
+            }
+            outcome
         });
         catch_unwind(body).unwrap_or_else(|panic| {
             Err(KernelError {

@@ -1,10 +1,11 @@
-use std::any::Any;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
-use elm_core::{DType, ErrorCode, Kernel, Layout, OpError, View};
-use elm_cpu::Pool;
+use elm_core::{DType, ErrorCode, Kernel, KernelError, OpError, View};
 
 use crate::alloc::{Allocator, MemoryStats};
+use crate::backend::cpu::{Cpu, Host};
+use crate::backend::cuda::Cuda;
+use crate::backend::{Backend, Failure, Memory};
 use crate::command::{Command, Read};
 use crate::stream::Stream;
 
@@ -20,104 +21,120 @@ pub struct Device {
     pub name: String,
     pub(crate) allocator: Allocator,
     pub(crate) stream: Stream,
+    pub(crate) backend: Box<dyn Backend>,
     /// By op index; an op without a kernel is an error that names it.
     kernels: Vec<Option<&'static Kernel>>,
-    pool: RwLock<Pool>,
     /// What a fence reports: the first command that failed since the last one.
-    failure: Mutex<Option<Arc<OpError>>>,
+    failure: Arc<Failure>,
 }
 
-/// All devices of the process; the first is the CPU.
-pub fn devices() -> &'static [Arc<Device>] {
-    static DEVICES: OnceLock<Vec<Arc<Device>>> = OnceLock::new();
-    DEVICES.get_or_init(|| {
-        let device = Arc::new(Device::cpu(0));
-        Stream::start(&device);
-        vec![device]
+/// The CPU, device 0, which is always there.
+fn cpu() -> &'static Arc<Device> {
+    static CPU: OnceLock<Arc<Device>> = OnceLock::new();
+    CPU.get_or_init(|| Device::start(0, "cpu", Box::new(Cpu::default()), Box::new(Host), Arc::default()))
+}
+
+/// GPUs, devices 1 and up. Looking for them starts the driver, which programs for the CPU do without.
+fn gpus() -> &'static [Arc<Device>] {
+    static GPUS: OnceLock<Vec<Arc<Device>>> = OnceLock::new();
+    GPUS.get_or_init(|| {
+        let open = |ordinal: usize| {
+            let failure = Arc::<Failure>::default();
+            let (backend, memory) = Cuda::new(ordinal, Arc::clone(&failure));
+            let name = if ordinal == 0 { "cuda".into() } else { format!("cuda:{ordinal}") };
+            Device::start(ordinal as DeviceId + 1, &name, Box::new(backend), Box::new(memory), failure)
+        };
+        (0..elm_cuda::probe().devices).map(open).collect()
     })
 }
 
+/// All devices of the process.
+pub fn devices() -> impl Iterator<Item = &'static Arc<Device>> {
+    std::iter::once(cpu()).chain(gpus())
+}
+
+#[inline]
 pub fn device(id: DeviceId) -> Option<&'static Arc<Device>> {
-    devices().get(id as usize)
+    match id {
+        0 => Some(cpu()),
+        META => None,
+        id => gpus().get(id as usize - 1),
+    }
 }
 
 pub fn device_names() -> Vec<String> {
-    devices().iter().map(|device| device.name.clone()).collect()
+    devices().map(|device| device.name.clone()).collect()
 }
 
-/// The device of a name such as `"cpu"` or `"meta"`.
+/// The device of a name such as `"cpu"`, `"cuda"`, `"cuda:1"` or `"meta"`.
 pub fn find_device(name: &str) -> Result<DeviceId, OpError> {
-    if name == "meta" {
-        return Ok(META);
+    match name {
+        "cpu" => return Ok(0),
+        "meta" => return Ok(META),
+        _ => (),
     }
-    let found = devices().iter().find(|device| device.name == name);
+    let wanted = if name == "cuda:0" { "cuda" } else { name };
+    let found = devices().find(|device| device.name == wanted);
     found.map(|device| device.id).ok_or_else(|| {
         let names = device_names().join(", ");
-        let message = format!("there is no device \"{name}\"; this machine has {names}, meta");
+        let why = match &elm_cuda::probe().missing {
+            Some(missing) if name.starts_with("cuda") => format!(" ({missing})"),
+            _ => String::new(),
+        };
+        let message = format!("there is no device \"{name}\"{why}; this machine has {names}, meta");
         OpError::new(ErrorCode::DeviceUnavailable, "device", message)
     })
 }
 
 impl Device {
-    fn cpu(id: DeviceId) -> Device {
-        let by_name =
-            |name| elm_cpu::ops::KERNELS.iter().flat_map(|file| file.iter()).find(|k: &&Kernel| k.op == name);
-        Device {
+    fn start(
+        id: DeviceId,
+        name: &str,
+        backend: Box<dyn Backend>,
+        memory: Box<dyn Memory>,
+        failure: Arc<Failure>,
+    ) -> Arc<Device> {
+        let kernels = backend.kernels();
+        let by_name = |name| kernels.iter().flat_map(|file| file.iter()).find(|k: &&Kernel| k.op == name);
+        // A device that is opened late says no sooner how much it has: there an allocation that fails is the limit.
+        let limit = if backend.is_host() { backend.memory_limit() } else { usize::MAX / 2 };
+        let device = Arc::new(Device {
             id,
-            name: "cpu".into(),
-            allocator: Allocator::new(memory_limit()),
+            name: name.into(),
+            allocator: Allocator::new(limit, memory),
             stream: Stream::default(),
             kernels: elm_ops::OPS.iter().map(|op| by_name(op.name)).collect(),
-            pool: RwLock::new(Pool::new(default_threads())),
-            failure: Mutex::new(None),
-        }
+            backend,
+            failure,
+        });
+        Stream::start(&device);
+        device
     }
 
     pub fn kernel(&self, op: usize) -> Option<&'static Kernel> {
         self.kernels[op]
     }
 
-    /// Hands `body` what the device's kernels need beside their memory.
-    pub(crate) fn with_context<R>(&self, body: impl FnOnce(&dyn Any) -> R) -> R {
-        let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner);
-        body(&*pool)
-    }
-
-    pub(crate) fn copy(&self, from: &View, to: &View) {
-        let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner);
-        elm_cpu::copy(&pool, from, to);
-    }
-
-    /// The elements of a view in row-major order. Only the stream may call it.
-    ///
-    /// A broadcast view has more elements than its storage: reading one may ask for more than there is.
-    pub(crate) fn read_view(&self, from: &View) -> Result<Vec<u8>, OpError> {
-        let mut bytes = Vec::new();
-        if bytes.try_reserve_exact(from.bytes()).is_err() {
-            let message =
-                format!("{}{:?} takes {} bytes on the host", from.dtype, from.shape(), from.bytes());
-            return Err(OpError::new(ErrorCode::OutOfMemory, "read", message));
-        }
-        bytes.resize(from.bytes(), 0u8);
-        let to =
-            View { base: bytes.as_mut_ptr(), dtype: from.dtype, layout: Layout::contiguous(from.shape()) };
-        if from.elements() > 0 {
-            self.copy(from, &to);
-        }
-        Ok(bytes)
+    pub(crate) fn copy(&self, from: &View, to: &View) -> Result<(), KernelError> {
+        self.backend.copy(from, to)
     }
 
     pub fn threads(&self) -> usize {
-        self.pool.read().unwrap_or_else(PoisonError::into_inner).threads()
+        self.backend.threads()
     }
 
-    /// Replaces the pool; running kernels finish first.
+    /// Replaces the pool of threads, on a device that has one.
     pub fn set_threads(&self, threads: usize) {
-        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = Pool::new(threads);
+        self.backend.set_threads(threads);
     }
 
+    /// Blocks until all that was enqueued has run.
     pub fn synchronize(&self) {
         self.stream.wait_all();
+        let (send, receive) = std::sync::mpsc::channel::<()>();
+        self.backend.after_all(Box::new(move || drop(send)));
+        // Ends with an error when the sender goes.
+        let _ = receive.recv();
     }
 
     /// Ends when all that was enqueued before it has.
@@ -130,12 +147,12 @@ impl Device {
         read
     }
 
-    pub(crate) fn note_failure(&self, error: &Arc<OpError>) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Arc::clone(error));
+    pub(crate) fn failure(&self) -> Arc<Failure> {
+        Arc::clone(&self.failure)
     }
 
-    pub(crate) fn take_failure(&self) -> Option<Arc<OpError>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn note_failure(&self, error: &Arc<OpError>) {
+        self.failure.note(error);
     }
 
     pub fn pending(&self) -> u64 {
@@ -147,39 +164,19 @@ impl Device {
     }
 
     pub fn memory(&self) -> MemoryStats {
-        self.allocator.stats()
+        let stats = self.allocator.stats();
+        MemoryStats { limit: self.backend.memory_limit(), ..stats }
     }
 
     /// Gives cached memory back to the system.
     pub fn trim(&self) {
-        self.stream.wait_all();
+        self.synchronize();
         self.allocator.trim();
     }
 
     pub fn same(&self, other: &Device) -> bool {
         self.id == other.id
     }
-}
-
-/// `OPENELM_THREADS`, else what affinity and cgroup leave of the cores.
-fn default_threads() -> usize {
-    let asked = std::env::var("OPENELM_THREADS").ok().and_then(|v| v.parse().ok()).filter(|&n| n > 0);
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// `OPENELM_MEMORY_LIMIT` in bytes, else what the container or the machine has.
-///
-/// The system promises more memory than it has and kills whoever uses it; an error in time is kinder.
-fn memory_limit() -> usize {
-    let asked = std::env::var("OPENELM_MEMORY_LIMIT").ok().and_then(|v| v.parse().ok());
-    let number = |path: &str| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
-    let cgroup =
-        number("/sys/fs/cgroup/memory.max").or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
-    });
-    asked.unwrap_or_else(|| cgroup.into_iter().chain(machine).min().unwrap_or(usize::MAX / 2))
 }
 
 /// Bytes of a row-major tensor, or `None` past what an address can reach.

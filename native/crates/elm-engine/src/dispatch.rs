@@ -268,6 +268,9 @@ fn run_at_once(
     tensors: &[Option<&Tensor>],
     outputs: &[Option<Tensor>],
 ) -> Result<bool, OpError> {
+    if !device.backend.is_host() {
+        return Ok(false);
+    }
     let Some(_turn) = device.stream.turn(work.cost()) else { return Ok(false) };
     // Work that was before may have failed since the first look.
     check_poison(tensors)?;
@@ -291,7 +294,7 @@ pub(crate) fn sync_mode() -> bool {
 }
 
 pub(crate) fn failure_of(device: &Device, outputs: &[Option<Tensor>]) -> Option<Arc<OpError>> {
-    device.stream.wait_all();
+    device.synchronize();
     let storages = outputs.iter().flatten().filter_map(|t| t.storage.as_ref());
     storages.into_iter().find_map(|storage| storage.error().cloned())
 }

@@ -153,10 +153,10 @@ impl Env {
             return Ok(self.insert(tensor, OP));
         };
         let tensor = Source::of(device).tensor(dtype, shape, OP)?;
-        let command = Command::Write { bytes: bytes.to_vec(), to: tensor.view().base };
-        if let Some(command) = device.stream.run_if_idle(device, command) {
-            device.stream.enqueue(command);
-        }
+        let storage = tensor.storage.as_ref().expect("a device gives storages");
+        let cell = Arc::clone(storage.cell());
+        let command = Command::Write { bytes: bytes.to_vec(), to: storage.ptr(), cell };
+        device.stream.run_or_enqueue(device, command);
         Ok(self.insert(tensor, OP))
     }
 
@@ -179,7 +179,8 @@ impl Env {
                 format!("{dtype}{shape:?} does not lie inside the file"),
             ));
         };
-        if !(map.as_ptr() as usize + start).is_multiple_of(dtype.size()) {
+        let aligned = (map.as_ptr() as usize + start).is_multiple_of(dtype.size());
+        if !aligned || !device.backend.is_host() {
             return self.write(id, dtype, shape, &map[start..start + bytes]);
         }
         let storage = Some(Arc::new(Storage::mapped(device, map, start, bytes)));
@@ -202,13 +203,17 @@ impl Env {
         };
         let read = Read::new(notify);
         let (cell, read_again) = (Arc::clone(storage.cell()), Arc::clone(&read));
-        let command = Command::Read { from: tensor.view(), cell, read: read_again };
-        // Copying much on the caller's thread would block it; a handful of values is quicker than a round trip.
         let device = storage.device;
+        // Until the command is enqueued, so that no earlier one writes there.
+        let dense = match device.backend.is_host() || tensor.layout.is_contiguous() {
+            true => None,
+            false => Some(Source::of(device).tensor(tensor.dtype, &tensor.layout.shape, "read")?),
+        };
+        let dense_view = dense.as_ref().map(Tensor::view);
+        let command = Command::Read { dense: dense_view, from: tensor.view(), cell, read: read_again };
+        // Copying much on the caller's thread would block it; a handful of values is quicker than a round trip.
         if tensor.layout.elements() * tensor.dtype.size() <= 16 * 1024 {
-            if let Some(command) = device.stream.run_if_idle(device, command) {
-                device.stream.enqueue(command);
-            }
+            device.stream.run_or_enqueue(device, command);
         } else {
             device.stream.enqueue(command);
         }

@@ -26,20 +26,6 @@ pub trait Program: Send + Sync {
     fn run(&self, device: &Device) -> Result<(), Arc<OpError>>;
 }
 
-/// The CPU's: the list itself.
-struct List(Vec<Work>);
-
-// SAFETY: the pointers in it are addresses of device memory that only the stream follows, in order.
-unsafe impl Send for List {}
-// SAFETY: as above.
-unsafe impl Sync for List {}
-
-impl Program for List {
-    fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
-        self.0.iter().try_for_each(|work| work.run(device))
-    }
-}
-
 pub(crate) fn error(message: impl Into<String>) -> OpError {
     OpError::new(ErrorCode::Capture, "capture", message)
 }
@@ -151,7 +137,7 @@ impl Recorder {
         Recording {
             reads: reads.map(|storage| Arc::clone(storage.cell())).collect(),
             writes: self.mutated.iter().map(|storage| Arc::clone(storage.cell())).collect(),
-            program: self.device.program(self.works),
+            program: self.device.backend.program(self.works),
             device: self.device,
             // Copies of arguments and results: about 4 bytes a nanosecond.
             cost: self.cost + bytes as u64 / 4,
@@ -192,7 +178,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub(crate) fn run(&self, device: &Device) {
+    pub(crate) fn run(self, device: &Device) {
         let poison =
             |cells: &[Arc<Cell>], error: &Arc<OpError>| cells.iter().for_each(|cell| cell.poison(error));
         let recording = &*self.recording;
@@ -200,20 +186,19 @@ impl Replay {
             // What is changed in place keeps its old values.
             return poison(&self.writes, error);
         }
-        self.before.iter().for_each(|(from, to)| device.copy(from, to));
-        match recording.program.run(device) {
-            Ok(()) => self.after.iter().for_each(|(from, to)| device.copy(from, to)),
-            Err(error) => {
-                poison(&self.writes, &error);
-                poison(&recording.writes, &error);
-            }
+        let copy = |pairs: &[(View, View)]| {
+            let copied = pairs.iter().try_for_each(|(from, to)| device.copy(from, to));
+            copied.map_err(|error| Arc::new(OpError::new(error.code, "capture", error.message)))
+        };
+        let ran =
+            copy(&self.before).and_then(|()| recording.program.run(device)).and_then(|()| copy(&self.after));
+        if let Err(error) = ran {
+            poison(&self.writes, &error);
+            poison(&recording.writes, &error);
         }
-    }
-}
-
-impl Device {
-    /// The list of work in the form that this device runs best.
-    fn program(&self, works: Vec<Work>) -> Box<dyn Program> {
-        Box::new(List(works))
+        let all =
+            |own: &[Arc<Cell>], of_recording: &[Arc<Cell>]| own.iter().chain(of_recording).cloned().collect();
+        let (reads, writes) = (all(&self.reads, &recording.reads), all(&self.writes, &recording.writes));
+        device.backend.submitted("capture", true, reads, writes);
     }
 }

@@ -114,7 +114,9 @@ impl Env {
             reads: cells(tensors.iter().flatten().copied()),
             writes: cells(&results),
         };
-        if let Some(_turn) = device.stream.turn(recording.cost) {
+        if device.backend.is_host()
+            && let Some(_turn) = device.stream.turn(recording.cost)
+        {
             command.run(device);
         } else {
             device.stream.enqueue(Command::Replay(Box::new(command)));

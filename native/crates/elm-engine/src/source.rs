@@ -37,6 +37,7 @@ impl Source<'_> {
             let message = format!("{} is larger than any memory", what());
             return Err(OpError::new(ErrorCode::OutOfMemory, op, message));
         };
+        device.backend.ready().map_err(|error| OpError { op, ..error })?;
         let alloc = || pool.map_or_else(|| device.allocator.alloc(bytes), |pool| pool.alloc(bytes));
         let block = alloc().or_else(|_| {
             // Cached blocks of other sizes may be all that is in the way.

@@ -115,7 +115,7 @@ impl Drop for Storage {
                 }
             }
             // Commands may still read a mapping: unlike a block it does not outlive its last handle.
-            Memory::Mapped { .. } => self.device.stream.wait_all(),
+            Memory::Mapped { .. } => self.device.synchronize(),
         }
     }
 }

@@ -54,14 +54,15 @@ impl Stream {
         (state.queue.is_empty() && !state.running).then_some(Turn { _state: state })
     }
 
-    /// Runs any command at once if nothing is before it; gives it back otherwise.
-    pub fn run_if_idle(&self, device: &Device, command: Command) -> Option<Command> {
-        let state = self.lock();
-        if state.queue.is_empty() && !state.running {
-            command.run(device);
-            return None;
+    /// Runs a command at once if the device is the host and nothing is before it; enqueues it otherwise.
+    pub fn run_or_enqueue(&self, device: &Device, command: Command) {
+        if device.backend.is_host() {
+            let state = self.lock();
+            if state.queue.is_empty() && !state.running {
+                return command.run(device);
+            }
         }
-        Some(command)
+        self.enqueue(command);
     }
 
     pub fn enqueue(&self, command: Command) {

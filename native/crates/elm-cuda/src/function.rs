@@ -1,0 +1,157 @@
+//! Kernels by name, and how they are launched.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use elm_core::{DType, ErrorCode, KernelError};
+use smallvec::SmallVec;
+
+use crate::driver::{Result, check, sys};
+use crate::grid::Grid;
+use crate::{Gpu, modules};
+
+/// A kernel of one device with the sizes of its parameters.
+#[derive(Clone)]
+struct Function {
+    handle: sys::CUfunction,
+    parameters: SmallVec<[usize; 8]>,
+}
+
+// SAFETY: a handle of the driver, which may be used from any thread.
+unsafe impl Send for Function {}
+// SAFETY: as above.
+unsafe impl Sync for Function {}
+
+/// Name of the kernel without its dtypes, and these.
+type Key = (&'static str, SmallVec<[DType; 4]>);
+
+#[derive(Default)]
+pub(crate) struct Functions {
+    by_name: RwLock<HashMap<Key, Function>>,
+    modules: Mutex<HashMap<&'static str, usize>>,
+}
+
+/// Plain data that a kernel takes by value.
+///
+/// # Safety
+/// The type has the layout that the kernel's parameter has: a number, an address, or a `repr(C)` structure of those.
+pub unsafe trait Param {
+    fn bytes(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+macro_rules! plain {
+    ($($type:ty),*) => {
+        // SAFETY: numbers and addresses.
+        $(unsafe impl Param for $type {})*
+    };
+}
+plain!(i32, u32, i64, u64, f32, f64, *mut u8, *const u8);
+
+impl Gpu {
+    /// Submits a kernel: `name` followed by `_dtype` for each of `dtypes`, from the file `module`.
+    ///
+    /// The number and sizes of the arguments are compared with what the kernel takes.
+    pub(crate) fn launch(
+        &self,
+        module: &'static str,
+        name: &'static str,
+        dtypes: &[DType],
+        grid: Grid,
+        args: &[&dyn Param],
+    ) -> Result<()> {
+        if grid.is_empty() {
+            return Ok(());
+        }
+        let function = self.function(module, name, dtypes)?;
+        assert!(
+            function.parameters.iter().copied().eq(args.iter().map(|arg| arg.bytes())),
+            "{name} takes parameters of {:?} bytes, not {:?}",
+            function.parameters,
+            args.iter().map(|arg| arg.bytes()).collect::<Vec<_>>()
+        );
+        let mut pointers: SmallVec<[*mut c_void; 16]> = SmallVec::new();
+        for &arg in args {
+            pointers.push(std::ptr::from_ref(arg).cast_mut().cast());
+        }
+        let ([x, y, z], [tx, ty, tz]) = (grid.blocks, grid.threads);
+        // SAFETY: the function lives with its module, which is never unloaded; the pointers lead to as many bytes as its
+        // parameters have, and the driver copies them before it returns.
+        let status = unsafe {
+            sys::cuLaunchKernel(
+                function.handle,
+                x,
+                y,
+                z,
+                tx,
+                ty,
+                tz,
+                grid.shared,
+                self.stream,
+                pointers.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        };
+        check(status, name)
+    }
+
+    fn function(&self, module: &'static str, name: &'static str, dtypes: &[DType]) -> Result<Function> {
+        let key = (name, SmallVec::from_slice(dtypes));
+        let known = self.functions.by_name.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(function) = known {
+            return Ok(function);
+        }
+        let full = dtypes.iter().fold(name.to_owned(), |name, dtype| format!("{name}_{}", dtype.name()));
+        let function = self.load(module, &full)?;
+        self.functions.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(key, function.clone());
+        Ok(function)
+    }
+
+    fn load(&self, module: &'static str, name: &str) -> Result<Function> {
+        let module = self.module(module)?;
+        let text = CString::new(name).expect("names of kernels have no zero");
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: a live module and a text that ends with a zero.
+        let status = unsafe { sys::cuModuleGetFunction(&raw mut handle, module, text.as_ptr()) };
+        check(status, name)?;
+        let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        let fixed = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+        let mut own = 0;
+        // SAFETY: a live function; how much a launch really takes stands in its grid.
+        unsafe {
+            check(sys::cuFuncGetAttribute(&raw mut own, fixed, handle), name)?;
+            let most = self.limits.shared as i32 - own;
+            check(sys::cuFuncSetAttribute(handle, attribute, most), name)?;
+        }
+        let mut parameters = SmallVec::new();
+        loop {
+            let (mut offset, mut size) = (0, 0);
+            // SAFETY: writes two numbers; past the last parameter it says that there is none.
+            let status =
+                unsafe { sys::cuFuncGetParamInfo(handle, parameters.len(), &raw mut offset, &raw mut size) };
+            if status != sys::CUresult::CUDA_SUCCESS {
+                return Ok(Function { handle, parameters });
+            }
+            parameters.push(size);
+        }
+    }
+
+    fn module(&self, name: &'static str) -> Result<sys::CUmodule> {
+        let mut modules = self.functions.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&module) = modules.get(name) {
+            return Ok(module as sys::CUmodule);
+        }
+        let code = modules::code(name).ok_or_else(|| KernelError {
+            code: ErrorCode::NoKernel,
+            message: format!("this build has no kernels of {name}"),
+        })?;
+        self.bind();
+        let mut module = std::ptr::null_mut();
+        // SAFETY: a whole fatbin, which the compiler wrote and this binary embeds.
+        check(unsafe { sys::cuModuleLoadData(&raw mut module, code.as_ptr().cast()) }, name)?;
+        modules.insert(name, module as usize);
+        Ok(module)
+    }
+}

@@ -1,0 +1,30 @@
+//! Kernels for NVIDIA GPUs, one file an op, and the little of the driver that they need.
+//!
+//! Nothing of CUDA is linked: the driver is opened when somebody first asks for devices, so one binary serves machines
+//! with and without a GPU. A [`Gpu`] is one device with one stream of work; all calls of kernels come from one thread.
+
+mod blas;
+mod copy;
+mod driver;
+mod failure;
+mod function;
+mod gpu;
+mod graph;
+mod grid;
+mod map;
+mod memory;
+mod modules;
+mod nd;
+mod view;
+
+pub mod ops;
+
+pub use copy::copy;
+pub use driver::{Probe, probe};
+pub use failure::Words;
+pub(crate) use function::Param;
+pub use gpu::Gpu;
+pub use graph::Graph;
+pub use memory::Event;
+pub use modules::COMPILED;
+pub use view::address;

@@ -1,0 +1,177 @@
+use elm_core::{Attrs, Kernel, KernelCall, Layout, View, elements};
+
+use crate::blas::{Matrix, Product};
+use crate::copy::copy;
+use crate::grid::Grid;
+use crate::nd::Nd;
+use crate::view::{CallExt, Run, address};
+
+pub static KERNELS: &[Kernel] = &[Kernel::new("matmul", run).strided().with_workspace(workspace)];
+
+/// Products of at most this many rows sum every row in an order of its own, whatever the number of rows.
+const FEW_ROWS: usize = 16;
+
+/// `y = a · b` for a batch of matrices, some axes of which may have been merged into rows.
+struct Batch {
+    /// Rows, columns, length of the sums.
+    size: [usize; 3],
+    lead: Vec<usize>,
+    a: Operand,
+    b: Operand,
+}
+
+/// Steps of a matrix, and of each leading axis of the batch.
+struct Operand {
+    steps: [isize; 2],
+    lead: Vec<isize>,
+}
+
+impl Batch {
+    fn of(a: &Layout, b: &Layout, y: &[usize]) -> Batch {
+        // All rows of `a` meet the one `b`: a single product of more rows.
+        if b.shape[..b.rank() - 2].iter().all(|&dim| dim == 1)
+            && let Some(merged) = a.reshape(&[elements(&y[..y.len() - 1]), a.shape[a.rank() - 1]])
+        {
+            let size = [merged.shape[0], y[y.len() - 1], merged.shape[1]];
+            return Batch { size, lead: Vec::new(), a: Operand::of(&merged, &[]), b: Operand::of(b, &[]) };
+        }
+        let (lead, [m, n]) = (&y[..y.len() - 2], [y[y.len() - 2], y[y.len() - 1]]);
+        let size = [m, n, a.shape[a.rank() - 1]];
+        Batch { size, a: Operand::of(a, lead), b: Operand::of(b, lead), lead: lead.to_vec() }
+    }
+
+    fn count(&self) -> usize {
+        elements(&self.lead)
+    }
+
+    /// Whether one step leads from matrix to matrix through all leading axes.
+    fn stride(&self, operand: &Operand) -> Option<isize> {
+        let mut steps = self.lead.iter().zip(&operand.lead).filter(|(dim, _)| **dim != 1).rev();
+        let Some((&dim, &first)) = steps.next() else { return Some(0) };
+        let mut next = first * dim as isize;
+        for (&dim, &step) in steps {
+            if step != next {
+                return None;
+            }
+            next *= dim as isize;
+        }
+        Some(first)
+    }
+}
+
+impl Operand {
+    fn of(layout: &Layout, batch: &[usize]) -> Operand {
+        let own = &layout.shape[..layout.rank() - 2];
+        let missing = batch.len() - own.len().min(batch.len());
+        let lead = (0..batch.len()).map(|axis| match axis.checked_sub(missing) {
+            Some(i) if own[i] != 1 => layout.strides[i],
+            _ => 0,
+        });
+        let strides = &layout.strides;
+        Operand { steps: [strides[strides.len() - 2], strides[strides.len() - 1]], lead: lead.collect() }
+    }
+}
+
+/// Which inputs are copied to row-major order first: those of which no axis is straight.
+fn copied(a: &View, b: &View, y: &View) -> [bool; 2] {
+    let batch = Batch::of(&a.layout, &b.layout, y.shape());
+    let [m, n, k] = batch.size;
+    let fits = |operand: &Operand, view: &View, rows, columns| {
+        let matrix = Matrix { start: view.base, dtype: view.dtype, steps: operand.steps, batch: 0 };
+        matrix.fits(rows, columns)
+    };
+    [!fits(&batch.a, a, m, k), !fits(&batch.b, b, k, n)]
+}
+
+fn workspace(inputs: &[Option<View>], outputs: &[Option<View>], _: &Attrs) -> usize {
+    let (Some(a), Some(b), Some(y)) = (&inputs[0], &inputs[1], &outputs[0]) else { return 0 };
+    let bytes = copied(a, b, y).into_iter().zip([a, b]);
+    bytes.map(|(copied, view)| if copied { view.bytes().next_multiple_of(256) } else { 0 }).sum()
+}
+
+fn run(call: &KernelCall) -> Run {
+    let (gpu, y) = (call.gpu(), call.output(0));
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let (mut a, mut b) = (call.input(0).clone(), call.input(1).clone());
+    if a.elements() == 0 {
+        // SAFETY: the output is live and row-major.
+        return unsafe { gpu.fill_bytes(address(y), 0, y.bytes()) };
+    }
+    let mut scratch = call.workspace;
+    for (copied, view) in copied(&a, &b, y).into_iter().zip([&mut a, &mut b]) {
+        if copied {
+            let dense = View { base: scratch, dtype: view.dtype, layout: Layout::contiguous(view.shape()) };
+            copy(gpu, view, &dense)?;
+            scratch = scratch.wrapping_add(view.bytes().next_multiple_of(256));
+            *view = dense;
+        }
+    }
+    let batch = Batch::of(&a.layout, &b.layout, y.shape());
+    let [m, n, _] = batch.size;
+    if m <= FEW_ROWS {
+        return few_rows(call, &batch, &a, &b);
+    }
+    let matrix = |view: &View, steps, batch| Matrix { start: address(view), dtype: view.dtype, steps, batch };
+    let (c_steps, c_stride) = ([n as isize, 1], (m * n) as isize);
+    if let (Some(a_stride), Some(b_stride)) = (batch.stride(&batch.a), batch.stride(&batch.b)) {
+        return gpu.multiply(&Product {
+            size: batch.size,
+            batches: batch.count(),
+            a: matrix(&a, batch.a.steps, a_stride),
+            b: matrix(&b, batch.b.steps, b_stride),
+            c: matrix(y, c_steps, c_stride),
+            accumulate: false,
+        });
+    }
+    // Several steps lead through the batch: one product for each of its matrices.
+    for number in 0..batch.count() {
+        let (mut rest, mut starts) = (number, [0isize; 2]);
+        for (axis, &dim) in batch.lead.iter().enumerate().rev() {
+            let index = (rest % dim) as isize;
+            rest /= dim;
+            starts[0] += index * batch.a.lead[axis];
+            starts[1] += index * batch.b.lead[axis];
+        }
+        let at =
+            |view: &View, start: isize| address(view).wrapping_offset(start * view.dtype.size() as isize);
+        gpu.multiply(&Product {
+            size: batch.size,
+            batches: 1,
+            a: Matrix { start: at(&a, starts[0]), ..matrix(&a, batch.a.steps, 0) },
+            b: Matrix { start: at(&b, starts[1]), ..matrix(&b, batch.b.steps, 0) },
+            c: Matrix { start: at(y, number as isize * c_stride), ..matrix(y, c_steps, 0) },
+            accumulate: false,
+        })?;
+    }
+    Ok(())
+}
+
+/// A kernel of our own, in which the order of a row's sums does not depend on how many rows there are.
+fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
+    let y = call.output(0);
+    let [m, n, k] = batch.size;
+    let lead = Nd::of(&batch.lead, [&batch.a.lead, &batch.b.lead]);
+    let sizes = [m, n, k].map(|size| size as u32);
+    let [down, across] = batch.b.steps.map(|step| step as i64);
+    let (a_down, a_across) = (batch.a.steps[0] as i64, batch.a.steps[1] as i64);
+    let straight = down == 1 || k == 1;
+    // By column: a warp for each column of the result. By row: a thread for two columns, threads along the sum.
+    let (name, blocks) = if straight { ("by_column", n.div_ceil(8)) } else { ("by_row", n.div_ceil(64)) };
+    let args: [&dyn crate::Param; 11] = [
+        &address(y),
+        &address(a),
+        &address(b),
+        &lead,
+        &sizes[0],
+        &sizes[1],
+        &sizes[2],
+        &a_down,
+        &a_across,
+        &down,
+        &across,
+    ];
+    let grid = Grid::of([blocks, batch.count(), 1], 256);
+    call.gpu().launch("few_rows", name, &[a.dtype, y.dtype], grid, &args)
+}
