@@ -1,4 +1,5 @@
 // Building through turbo, which skips what has not changed.
+import { nvcc } from "./cuda.mjs";
 import { mustRun, NATIVE, output, tool } from "./run.mjs";
 
 /**
@@ -8,7 +9,10 @@ import { mustRun, NATIVE, output, tool } from "./run.mjs";
 export function buildKey() {
   const rustc = output("rustc", ["-vV"], { cwd: NATIVE }) ?? "";
   const field = (/** @type {string} */ name) => rustc.match(new RegExp(`^${name}: (.*)$`, "m"))?.[1];
-  return [field("host"), field("release"), field("commit-hash"), "release"].join(" ");
+  const archs = process.env.OPENELM_CUDA_ARCHS ?? "";
+  return [field("host"), field("release"), field("commit-hash"), "release", nvcc() ?? "no nvcc", archs].join(
+    " ",
+  );
 }
 
 /**

@@ -7,11 +7,11 @@ import {
   device as deviceOf,
   keep,
   OpError,
+  onEveryRun,
   type Tensor,
   TREE,
   type TreeEntry,
   type TreeNode,
-  tensor,
   UsageError,
   zeros,
 } from "@openelm/tensor";
@@ -67,6 +67,8 @@ export class KVCache implements TreeNode {
   readonly #keys: Tensor[];
   readonly #values: Tensor[];
   #length = 0;
+  /** The length on the device, `[batch]` i32: a recorded pass goes on where the last one ended. */
+  readonly #filled: Tensor;
 
   /** @throws UsageError if a size is not a whole number above 0. */
   constructor({ layers, batch = 1, capacity, dtype, device: place }: KVCacheOptions) {
@@ -86,6 +88,7 @@ export class KVCache implements TreeNode {
       keep(zeros([batch, kvHeads, capacity, headDim], { dtype: dtype ?? ambient.dtype, device }));
     this.#keys = layers.map(make);
     this.#values = layers.map(make);
+    this.#filled = keep(zeros([batch], { dtype: "i32", device }));
   }
 
   /** How many positions are filled. */
@@ -108,10 +111,9 @@ export class KVCache implements TreeNode {
         `${time} positions after ${start} do not fit a capacity of ${this.capacity}; crop it, or make a larger one`,
       );
     }
-    const { device } = this;
-    const at = (position: number): Tensor => tensor(new Int32Array(this.batch).fill(position), { device });
-    const offset = at(start);
-    const length = at(start + time);
+    // A copy: a tape may hold on to it, while the length goes on.
+    const offset = this.#filled.copy();
+    const length = offset.add(time);
     return this.#keys.map((keys, layer) => ({
       offset,
       write: (k, v) => {
@@ -136,7 +138,10 @@ export class KVCache implements TreeNode {
         `advance wants 0 to ${this.capacity - this.#length} positions, got ${time}`,
       );
     }
-    this.#length += time;
+    this.#filled.setAt([":"], this.#filled.add(time));
+    onEveryRun(() => {
+      this.#length += time;
+    });
   }
 
   /**
@@ -152,6 +157,7 @@ export class KVCache implements TreeNode {
         `crop wants a length of 0 to ${this.#length}, got ${length}`,
       );
     }
+    this.#filled.setAt([":"], length);
     this.#length = length;
   }
 
@@ -174,7 +180,7 @@ export class KVCache implements TreeNode {
 
   /** Frees the memory; a pass that uses the cache afterwards throws `DisposedError`. */
   dispose(): void {
-    for (const tensor of [...this.#keys, ...this.#values]) tensor.dispose();
+    for (const tensor of [...this.#keys, ...this.#values, this.#filled]) tensor.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,6 @@
 import {
   DisposedError,
+  device,
   liveTensors,
   OpError,
   ones,
@@ -79,5 +80,30 @@ describe("KVCache", () => {
     expect(liveTensors()).toBe(before);
     const attn = new Attention({ dim: 8, queryHeads: 2, headDim: 4 });
     expect(() => attn.forward(zeros([1, 3, 8]), { cache: cache.layersFor(3)[0] })).toThrow(DisposedError);
+  });
+});
+
+describe("KVCache under capture", () => {
+  test("goes on from replay to replay, on the host and on the device", async () => {
+    const attn = new Attention({ dim: 8, queryHeads: 4, kvHeads: 2, headDim: 4, qkNorm: true });
+    const x = ones([1, 6, 8]).mul(tensor([1, 2, 3, 4, 5, 6]).reshape([1, 6, 1]));
+    const whole = attn.forward(x);
+    using cache = new KVCache(options);
+    using step = device("cpu").capture((row: Tensor) => {
+      const [layer] = cache.layersFor(1);
+      const y = attn.forward(row, { cache: layer });
+      cache.advance(1);
+      return y;
+    });
+    for (let at = 0; at < 6; at++) {
+      const y = step(x.at(":", `${at}:${at + 1}`) as Tensor);
+      expect(y).toBeAllClose(whole.at(":", `${at}:${at + 1}`) as Tensor, { atol: 1e-5 });
+      expect(cache.length).toBe(at + 1);
+    }
+    expect(step.recordings).toBe(1);
+    cache.crop(2);
+    const again = step(x.at(":", "2:3") as Tensor);
+    expect(again).toBeAllClose(whole.at(":", "2:3") as Tensor, { atol: 1e-5 });
+    expect(cache.length).toBe(3);
   });
 });

@@ -29,6 +29,8 @@ interface Recorded {
   /** The result with a {@link Slot} for each tensor. */
   result: unknown;
   outputs: number;
+  /** What a replay repeats on the host. */
+  hostSteps: readonly (() => void)[];
 }
 
 /** Stands for the tensor `index` of a replay. */
@@ -60,7 +62,7 @@ export function capture<A extends readonly unknown[], R>(
     const known = signatures.get(key);
     // A Map keeps its order: the least used comes first.
     signatures.delete(key);
-    signatures.set(key, known ?? { number: 0, result: undefined, outputs: 0 });
+    signatures.set(key, known ?? { number: 0, result: undefined, outputs: 0, hostSteps: [] });
     if (signatures.size > CAPACITY) {
       const [oldest, { number }] = signatures.entries().next().value!;
       if (number !== 0) core.captureRelease(number);
@@ -84,7 +86,7 @@ export function capture<A extends readonly unknown[], R>(
     const recorded = touch(key);
     if (recorded === undefined) return scope(() => fn(...args)) as R;
     const ids = Float64Array.from(tensors, (tensor) => tensor._live);
-    if (recorded.number === 0 || !core.replay(recorded.number, ids)) {
+    if (!replay(recorded, ids)) {
       if (recorded.number !== 0) core.captureRelease(recorded.number);
       recorded.number = 0;
       Object.assign(recorded, record(device, fn, args));
@@ -111,6 +113,14 @@ export function capture<A extends readonly unknown[], R>(
   return captured;
 }
 
+/** Runs a recording; false where there is none, or none that is still good. */
+function replay({ number, hostSteps }: Recorded, ids: Float64Array): boolean {
+  if (number === 0 || !core.replay(number, ids)) return false;
+  // After it has been taken on: a recording that must be made again runs the function, which does them itself.
+  for (const step of hostSteps) step();
+  return true;
+}
+
 /** Runs `fn` once with calls recorded. */
 function record<A extends readonly unknown[]>(
   device: Device,
@@ -123,7 +133,7 @@ function record<A extends readonly unknown[]>(
     let result: unknown;
     // What is made inside is gone before the recording ends, which the core checks.
     using inside = new Scope();
-    whileRecording(() => {
+    const hostSteps = whileRecording(() => {
       const value = inside.run(() => fn(...(mapTensors(args, standIn) as A)) as object);
       const ids: number[] = [];
       result = mapTensors(value, (tensor) => new Slot(ids.push(tensor._live) - 1));
@@ -134,7 +144,7 @@ function record<A extends readonly unknown[]>(
       core.captureOutputs(Float64Array.from(ids));
     });
     inside.dispose();
-    return { number: core.captureEnd(), result, outputs };
+    return { number: core.captureEnd(), result, outputs, hostSteps };
   } catch (error) {
     core.captureAbort();
     throw error;

@@ -11,7 +11,8 @@ export interface Defaults {
   readonly seed: number;
 }
 
-let current: Defaults = { device: "cpu", dtype: "f32", seed: 0 };
+// The variable runs a whole program elsewhere, such as the tests on a GPU.
+let current: Defaults = { device: process.env["OPENELM_DEVICE"] ?? "cpu", dtype: "f32", seed: 0 };
 
 /** The defaults in force. */
 export const defaults = (): Defaults => current;

@@ -129,30 +129,42 @@ export class Device {
   }
 }
 
-/** A device or its name: `"cpu"`, `"meta"` (shapes without values). */
+/** A device or its name: `"cpu"`, `"cuda"` (a GPU; the second is `"cuda:1"`), `"meta"` (shapes without values). */
 export type DeviceLike = Device | string;
 
-const DEVICES: readonly Device[] = (JSON.parse(core.devices()) as string[]).map(
-  (name, id) => new Device(name, id),
-);
+const CPU = new Device("cpu", 0);
 const META = new Device("meta", META_ID);
+let all: readonly Device[] | undefined;
 
-/** The devices of this machine; the first is the CPU. */
-export const devices = (): readonly Device[] => DEVICES;
+/** The devices of this machine; the first is the CPU. Looking for the others starts their drivers. */
+export function devices(): readonly Device[] {
+  all ??= (JSON.parse(core.devices()) as string[]).map((name, id) => (id === 0 ? CPU : new Device(name, id)));
+  return all;
+}
 
 /**
  * The device of a name.
  *
- * @throws DeviceError `DEVICE_UNAVAILABLE` naming those that exist.
+ * @throws DeviceError `DEVICE_UNAVAILABLE` naming those that exist, and what keeps a GPU from being one.
  */
 export function device(like: DeviceLike): Device {
   if (like instanceof Device) return like;
+  if (like === "cpu") return CPU;
   if (like === "meta") return META;
-  const found = DEVICES.find(({ name }) => name === like);
-  if (found) return found;
-  const names = [...DEVICES.map(({ name }) => name), "meta"].join(", ");
-  throw new DeviceError("DEVICE_UNAVAILABLE", `there is no device "${like}"; this machine has ${names}`);
+  return deviceOfId(core.findDevice(like));
 }
 
+/** What was found of CUDA on this machine. */
+export interface CudaProbe {
+  readonly devices: number;
+  /** The version of CUDA that the driver speaks; null without a driver. */
+  readonly driver: string | null;
+  /** Why there is no device; null if there is one. */
+  readonly missing: string | null;
+}
+
+/** Looks for NVIDIA's driver and its devices, and says what is missing. */
+export const cudaProbe = (): CudaProbe => JSON.parse(core.cuda()) as CudaProbe;
+
 /** @internal */
-export const deviceOfId = (id: number): Device => DEVICES[id] ?? META;
+export const deviceOfId = (id: number): Device => (id === 0 ? CPU : (devices()[id] ?? META));

@@ -19,6 +19,7 @@ export {
 } from "@openelm/native";
 export { autocast, currentAutocast } from "./autocast.js";
 export type { Captured } from "./capture.js";
+export { onEveryRun } from "./capture-state.js";
 export { argsort } from "./composed/argsort.js";
 export { einsum } from "./composed/einsum.js";
 export { expandDims } from "./composed/expand-dims.js";
@@ -41,7 +42,16 @@ export { type Unique, unique, uniqueSync } from "./composed/unique.js";
 export { std, type VarianceOptions, variance } from "./composed/variance.js";
 export * from "./create.js";
 export { type Defaults, defaults, withDefaults } from "./defaults.js";
-export { Device, type DeviceLike, type DeviceStats, device, devices, type MemoryStats } from "./device.js";
+export {
+  type CudaProbe,
+  cudaProbe,
+  Device,
+  type DeviceLike,
+  type DeviceStats,
+  device,
+  devices,
+  type MemoryStats,
+} from "./device.js";
 export { DTYPE_INFO, DTYPES, type DType, type HostArrays } from "./dtype.js";
 export * from "./fill.js";
 export {

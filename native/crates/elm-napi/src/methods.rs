@@ -27,6 +27,8 @@ pub const METHODS: &[(&str, Method)] = &[
     ("fence", fence),
     ("synchronizeSync", synchronize_sync),
     ("devices", devices),
+    ("findDevice", find_device),
+    ("cuda", cuda),
     ("deviceStats", device_stats),
     ("trim", trim),
     ("setThreads", set_threads),
@@ -183,6 +185,22 @@ fn synchronize_sync(js: Js, core: &mut Core, args: &[Value]) -> Result {
 /// `devices()`: names, in the order of their ids, as JSON.
 fn devices(js: Js, _: &mut Core, _: &[Value]) -> Result {
     Ok(js.string(&serde_json::json!(elm_engine::device_names()).to_string()))
+}
+
+/// `findDevice(name)`: its id; throws what keeps it from being there.
+fn find_device(js: Js, _: &mut Core, args: &[Value]) -> Result {
+    Ok(js.number(f64::from(elm_engine::find_device(&js.get_string(args[0])?)?)))
+}
+
+/// `cuda()`: what was found of CUDA, as JSON.
+fn cuda(js: Js, _: &mut Core, _: &[Value]) -> Result {
+    let probe = elm_engine::cuda_probe();
+    let report = serde_json::json!({
+        "devices": probe.devices,
+        "driver": probe.driver.map(|version| format!("{}.{}", version / 1000, version % 1000 / 10)),
+        "missing": probe.missing,
+    });
+    Ok(js.string(&report.to_string()))
 }
 
 /// `deviceStats(device)`: into the arena: current, peak, cached, limit, pending, stalls, threads.

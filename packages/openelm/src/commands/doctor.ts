@@ -7,6 +7,8 @@ import { examples } from "../cli/options.js";
 import { Output } from "../cli/output.js";
 import { VERSION } from "../version.js";
 
+type CudaReport = ReturnType<typeof import("@openelm/tensor")["cudaProbe"]>;
+
 /** A device as `doctor` reports it. */
 interface DeviceReport {
   readonly name: string;
@@ -24,6 +26,7 @@ interface Report {
   readonly memory: number;
   readonly core: NativeInfo | { readonly error: string };
   readonly devices: readonly DeviceReport[];
+  readonly cuda?: CudaReport;
   readonly problems: readonly string[];
 }
 
@@ -50,9 +53,10 @@ async function doctor({ json }: { readonly json?: boolean }): Promise<void> {
     ["processor", `${report.processor}, ${report.cores} threads`],
     ["memory", bytes(report.memory)],
     ...coreRows(report.core),
+    ...(report.cuda ? [cudaRow(report.cuda)] : []),
     ...report.devices.map(({ name, threads, memoryLimit }) => [
       `device ${name}`,
-      `${threads} threads, at most ${bytes(memoryLimit)} in tensors`,
+      `${name === "cpu" ? `${threads} threads, ` : ""}at most ${bytes(memoryLimit)} in tensors`,
     ]),
   ];
   const width = Math.max(...rows.map(([name]) => name!.length));
@@ -72,6 +76,11 @@ function coreRows(core: Report["core"]): string[][] {
   return [["core", `${version}, ${source}`], ...built, ["vector units", simd]];
 }
 
+function cudaRow({ devices, driver, missing }: CudaReport): string[] {
+  const found = missing ?? `${devices} device${devices === 1 ? "" : "s"}`;
+  return ["CUDA", driver === null ? found : `driver of CUDA ${driver}: ${found}`];
+}
+
 async function examine(): Promise<Report> {
   const problems: string[] = [];
   const facts = {
@@ -86,7 +95,8 @@ async function examine(): Promise<Report> {
   try {
     const core = nativeInfo();
     const devices = await tryDevices(problems);
-    return { ...facts, core, devices, problems };
+    const { cudaProbe } = await import("@openelm/tensor");
+    return { ...facts, core, devices, cuda: cudaProbe(), problems };
   } catch (error) {
     if (!isOpenELMError(error)) throw error;
     return { ...facts, core: { error: error.message }, devices: [], problems: [...problems, error.message] };

@@ -17,6 +17,7 @@ interface GenerateCommandOptions {
   readonly stop?: readonly string[];
   readonly seed: number;
   readonly dtype?: DType;
+  readonly device?: string;
   readonly json?: boolean;
 }
 
@@ -49,12 +50,14 @@ export function generateCommand(): Command {
     .option("--stop <text>", "end before this text (may be repeated)", repeated)
     .option("--seed <n>", "same seed, same text", integer(), 0)
     .addOption(new Option("--dtype <dtype>", "cast the weights").choices(["f32", "bf16", "f16"]))
+    .option("--device <name>", "where the model computes: cpu, cuda, cuda:1, …")
     .option("--json", "a JSON object a token, then one with the whole text")
     .addHelpText(
       "after",
       examples(
         'openelm generate --model runs/quickstart --prompt "ocean (noun):"',
         "openelm generate -m model -p 'Once upon a time' -n 200 -t 0.7 --top-p 0.9 --seed 3",
+        "openelm generate -m model -p 'The sea' --device cuda --dtype bf16",
         "cat prompt.txt | openelm generate -m model -p - --json",
       ),
     )
@@ -62,11 +65,14 @@ export function generateCommand(): Command {
 }
 
 async function run(options: GenerateCommandOptions): Promise<void> {
-  const { model: folder, prompt, json, dtype, stop, ...sampling } = options;
+  const { model: folder, prompt, json, dtype, device, stop, ...sampling } = options;
   const output = new Output({ json });
   const { generate } = await import("@openelm/models");
   const { loadModel } = await import("../run/model-folder.js");
-  const { model, tokenizer } = await loadModel(folder, dtype === undefined ? {} : { dtype });
+  const { model, tokenizer } = await loadModel(folder, {
+    ...(dtype && { dtype }),
+    ...(device && { device }),
+  });
   const text = prompt === "-" ? await readInput() : prompt;
   await interruptible(async (signal) => {
     const generation = generate(model, text, { ...sampling, tokenizer, signal, ...(stop ? { stop } : {}) });

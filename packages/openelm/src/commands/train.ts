@@ -15,6 +15,7 @@ interface TrainOptions {
   readonly minutes?: number;
   readonly steps?: number;
   readonly set?: readonly string[];
+  readonly device?: string;
   readonly printConfig?: boolean;
   readonly json?: boolean;
 }
@@ -32,6 +33,7 @@ export function trainCommand(): Command {
     .option("--folder <folder>", "where logs and checkpoints go (default: runs/ and the name of the file)")
     .option("--minutes <n>", "minutes of training (default with --text: 5)", number({ least: 0.01 }))
     .option("--steps <n>", "updates, instead of minutes", integer(1))
+    .option("--device <name>", "where the model computes: cpu, cuda, cuda:1, … (sets device)")
     .option("--set <key=value>", "change an option of the configuration (may be repeated)", repeated)
     .option("--print-config", "print the whole configuration with comments, and do nothing else")
     .option("--json", "the run's events as JSON, an object a line")
@@ -40,6 +42,7 @@ export function trainCommand(): Command {
       examples(
         "openelm train --text notes.txt --minutes 10",
         "openelm train config.yaml --set optim.lr=1e-3 --set batch.sequences=32",
+        "openelm train config.yaml --device cuda --set precision=bf16",
         "openelm train --text notes.txt --print-config > config.yaml",
         "openelm train config.yaml --json | jq 'select(.type == \"eval\")'",
       ),
@@ -91,7 +94,8 @@ async function configuration(
     import("@openelm/native"),
     import("../run/assemble.js"),
   ]);
-  const { text, minutes, steps, set = [] } = options;
+  const { text, minutes, steps, device } = options;
+  const set = [...(options.set ?? []), ...(device === undefined ? [] : [`device=${JSON.stringify(device)}`])];
   if ((file === undefined) === (text === undefined)) {
     throw new UsageError(
       "say what to train on: a configuration, or --text FILE (and not both); openelm train --help has examples",
@@ -114,7 +118,7 @@ async function configuration(
   const { path, bytes } = await ownText(text, folder);
   const length = steps === undefined ? { minutes: minutes ?? 5 } : { steps, minutes };
   const input = smallConfig({ text: path, bytes, folder, ...length });
-  return { config: parseTrainYaml(JSON.stringify(input), { set: [...set], name: "--text" }), folder };
+  return { config: parseTrainYaml(JSON.stringify(input), { set, name: "--text" }), folder };
 }
 
 async function prepared(config: TrainConfig, folder: string, output: Output, signal: AbortSignal) {
