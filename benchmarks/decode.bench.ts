@@ -1,11 +1,10 @@
 // One more token after a context; the limit is the time in which memory gives all weights once.
 import { OpenELM } from "@openelm/models";
 import { quantize } from "@openelm/nn";
-import { randint, sum, uniform } from "@openelm/tensor";
-import { type Bound, compare } from "./lib/compare.js";
+import { randint } from "@openelm/tensor";
+import { compare } from "./lib/compare.js";
 import type { Measurement } from "./lib/measure.js";
-import { inferring, peerModel } from "./lib/models.js";
-import { ours } from "./lib/turns.js";
+import { bytesOnce, inferring, peerModel } from "./lib/models.js";
 
 const CONTEXT = 128;
 const DTYPES = ["f32", "bf16", "q8", "q4"] as const;
@@ -46,12 +45,4 @@ function decoder(dtype: (typeof DTYPES)[number]): OpenELM {
   const kept = new Set(model.parameters());
   for (const parameter of wide) if (!kept.has(parameter)) parameter.value.dispose();
   return model;
-}
-
-/** Every weight takes part in each token; a sum of an array that no cache holds reads memory as fast. */
-function bytesOnce(model: OpenELM): Bound {
-  const size = 1 << 25;
-  const x = uniform([size]);
-  const bytes = model.parameters().reduce((total, { value }) => total + value.byteLength, 0);
-  return { contender: ours(() => sum(x)), work: (4 * size) / bytes };
 }

@@ -18,6 +18,7 @@ const HELP = `npm run bench -- NAME… [options]
   --save          also write a file to benchmarks/results, with machine, versions and commit
   --threads N,M   run each with N threads, then with M. Default: what OPENELM_THREADS says; without it one and all
                   where a benchmark asks for both, else all
+  --device NAME   where ours and PyTorch compute: cpu, cuda, … Default: cpu; those of the folder cuda choose a GPU themselves
   --alone         without peers
   --compare REV   build another revision and run both in turns; prints old, new and new / old
   --rounds N      turns of --compare. Default: 3
@@ -25,6 +26,7 @@ const HELP = `npm run bench -- NAME… [options]
 Examples:
   npm run bench -- matmul                      products of all sizes beside those of the libraries
   npm run bench -- ops/softmax ops/gelu --threads 1
+  npm run bench -- cuda/train --save
   npm run bench -- train --save && npm run docs:performance
   npm run bench -- ops --compare main          what a change did to the ops
 
@@ -77,6 +79,7 @@ async function main(): Promise<number> {
   }
   if (options.measure) return measure(chosen[0]!);
   if (options.alone || options.against !== undefined) process.env.OPENELM_BENCH_ALONE = "1";
+  if (options.device !== undefined) process.env.OPENELM_DEVICE = options.device;
   const jobs: Job[] = [];
   for (const name of chosen) jobs.push(...jobsOf(name, await load(name), options.threads));
   if (options.against !== undefined) return against(options.against, jobs, Number(options.rounds ?? 3));
@@ -91,7 +94,7 @@ function parse() {
     return parseArgs({
       allowPositionals: true,
       options: {
-        ...{ help: flag, list: flag, json: flag, save: flag, threads: text, alone: flag },
+        ...{ help: flag, list: flag, json: flag, save: flag, threads: text, alone: flag, device: text },
         // A folder with another revision that is built; `npm run bench` makes it for --compare.
         ...{ against: text, rounds: text },
         // One benchmark in this process, which prints lines for the process that started it.

@@ -17,6 +17,8 @@ export interface Benchmark {
   readonly bench: () => AsyncIterable<Measurement>;
   /** Whether it is run with one thread too. Default: with all. */
   readonly threads?: "one and all";
+  /** Where it runs, whatever the user says; a benchmark for GPUs says `"cuda"`. Default: where the user says, else the CPU. */
+  readonly device?: string;
 }
 
 /** A measurement as `--json` prints it and results files hold it. */

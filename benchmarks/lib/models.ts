@@ -1,5 +1,7 @@
 import { inference } from "@openelm/autograd";
 import type { OpenELM, OpenELMOptions } from "@openelm/models";
+import { sum, uniform } from "@openelm/tensor";
+import type { Bound } from "./compare.js";
 import { type Contender, ours } from "./turns.js";
 
 /** The quickstart's model and two of the sizes that peers were measured with. */
@@ -35,3 +37,11 @@ export const peerModel = ({ config }: OpenELM): object => ({
 
 /** As `ours`, with no gradient recorded. */
 export const inferring = (fn: () => unknown): Contender => ours(() => inference(() => void fn()));
+
+/** Every weight takes part in each token; a sum of an array that no cache holds reads memory as fast. */
+export function bytesOnce(model: OpenELM): Bound {
+  const size = 1 << 26;
+  const x = uniform([size]);
+  const bytes = model.parameters().reduce((total, { value }) => total + value.byteLength, 0);
+  return { contender: ours(() => sum(x)), work: (4 * size) / bytes };
+}

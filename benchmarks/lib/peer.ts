@@ -17,6 +17,7 @@ export interface Launch {
 interface Answer {
   readonly ready?: string;
   readonly seconds?: number;
+  readonly bytes?: number | null;
   readonly missing?: string;
   readonly error?: string;
 }
@@ -94,6 +95,12 @@ export class Peer {
       const { seconds } = await this.#ask({ run: calls });
       return seconds!;
     };
+  }
+
+  /** Bytes that its device held at most, where it has one of its own. */
+  async peak(): Promise<number | undefined> {
+    if (this.version === undefined) return undefined;
+    return (await this.#ask({ peak: true })).bytes ?? undefined;
   }
 
   /** Ends the program: by the end of its input, and by force if it does not see that. */

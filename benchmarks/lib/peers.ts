@@ -78,6 +78,10 @@ export async function contenderOf(name: PeerName, of: PeerCase): Promise<Contend
   }
 }
 
+/** Bytes that the device of a peer that takes part held at most. */
+export const peakOf = async (name: PeerName): Promise<number | undefined> =>
+  (await started.get(name))?.peak();
+
 /** The process of a peer that takes part. */
 export const pidOf = async (name: PeerName): Promise<number | undefined> => (await started.get(name))?.pid;
 

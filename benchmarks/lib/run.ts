@@ -8,6 +8,7 @@ import type { Benchmark, Line } from "./measure.js";
 export interface Job {
   readonly name: string;
   readonly threads: number;
+  readonly device?: string | undefined;
 }
 
 /**
@@ -16,14 +17,14 @@ export interface Job {
  * @param asked - Numbers between commas.
  * @throws RangeError if those are no numbers of threads.
  */
-export function jobsOf(name: string, { threads }: Benchmark, asked?: string): Job[] {
+export function jobsOf(name: string, { threads, device: place }: Benchmark, asked?: string): Job[] {
   const all = device("cpu").stats().threads;
   const own = threads === "one and all" && process.env.OPENELM_THREADS === undefined ? [1, all] : [all];
   const counts = asked?.split(",").map(Number) ?? own;
   if (counts.some((count) => !(Number.isInteger(count) && count >= 1))) {
     throw new RangeError(`--threads takes whole numbers between commas, got ${asked}`);
   }
-  return Array.from(new Set(counts), (count) => ({ name, threads: count }));
+  return Array.from(new Set(counts), (count) => ({ name, threads: count, device: place }));
 }
 
 /** What a job printed. */
@@ -42,10 +43,14 @@ const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
  *
  * @param each - Told of each line when it comes.
  */
-export async function runJob({ name, threads }: Job, each: (line: Line) => void): Promise<JobResult> {
+export async function runJob(
+  { name, threads, device: place }: Job,
+  each: (line: Line) => void,
+): Promise<JobResult> {
   const lines: Line[] = [];
   let peers: readonly string[] = [];
-  const status = await readLines([MAIN, name, "--measure"], { OPENELM_THREADS: String(threads) }, (text) => {
+  const env = { OPENELM_THREADS: String(threads), ...(place && { OPENELM_DEVICE: place }) };
+  const status = await readLines([MAIN, name, "--measure"], env, (text) => {
     const said = JSON.parse(text) as { line?: Line; peers?: string[] };
     if (said.line) {
       lines.push(said.line);

@@ -1,4 +1,4 @@
-import { type Device, device, scope } from "@openelm/tensor";
+import { type Device, defaults, device, scope } from "@openelm/tensor";
 
 /** Runs its work `calls` times and says how many seconds that took, until the last result was there. */
 export type Contender = (calls: number) => number | Promise<number>;
@@ -68,7 +68,7 @@ export function median(values: readonly number[]): number {
 }
 
 /** A contender that calls `fn` in a scope of its own and waits for the device at the end of its turn. */
-export function ours(fn: () => unknown, on: Device = device("cpu")): Contender {
+export function ours(fn: () => unknown, on: Device = device(defaults().device)): Contender {
   // The results are gone with the scope; what counts is that they were computed.
   const call = (): undefined => void fn();
   return (calls) => {

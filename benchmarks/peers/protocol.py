@@ -5,8 +5,12 @@ import sys
 import time
 
 
-def serve(ready, cases):
-    """Answers until the input ends. `cases` maps names to functions that build a call without arguments."""
+def serve(ready, cases, wait=lambda: None, peak=lambda: None):
+    """Answers until the input ends.
+
+    `cases` maps names to functions that build a call without arguments; `wait` returns when all that was asked of a device
+    has run, and `peak` says how many bytes the device held at most.
+    """
     say({"ready": ready})
     call = None
     for line in sys.stdin:
@@ -18,16 +22,20 @@ def serve(ready, cases):
                 gc.collect()
                 call = cases[options.pop("case")](**options)
                 say({"ready": ready})
+            elif "peak" in question:
+                say({"bytes": peak()})
             else:
-                say({"seconds": seconds(call, question["run"])})
+                say({"seconds": seconds(call, question["run"], wait)})
         except Exception as error:  # whatever it is, the one who asks must hear of it
             say({"error": f"{type(error).__name__}: {error}"})
 
 
-def seconds(call, calls):
+def seconds(call, calls, wait):
+    wait()
     since = time.perf_counter()
     for _ in range(calls):
         call()
+    wait()
     return time.perf_counter() - since
 
 

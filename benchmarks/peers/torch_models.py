@@ -50,7 +50,7 @@ def train(model, batch, time, dtype, compile=False):
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     def loss_of():
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=dtype == "bf16"):
             logits = net(inputs)
         return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
@@ -72,8 +72,8 @@ def prefill(model, time, dtype="f32"):
     return inference(lambda: net.logits(net.hidden(ids, caches=net.caches(time))[:, -1:]))
 
 
-def decode(model, context, dtype="f32"):
-    """One more token after `context` others."""
+def decode(model, context, dtype="f32", compile=False, graph=False):
+    """One more token after `context` others; with `graph` as one CUDA graph that is replayed."""
     net = language_model(model).eval().to(DTYPES[dtype])
     caches = net.caches(context + 1)
     inference(lambda: net.hidden(torch.randint(model["vocab"], (1, context)), caches=caches))()
@@ -82,9 +82,23 @@ def decode(model, context, dtype="f32"):
     def call():
         for cache in caches:
             cache.length = context
-        net.logits(net.hidden(token, caches=caches))
+        net.logits(net.hidden(token, caches=caches)).argmax(-1)
 
-    return inference(call)
+    return inference(replayed(maybe_compiled(call, compile)) if graph else call)
+
+
+def replayed(call):
+    """The call as a CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.inference_mode(), torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.inference_mode(), torch.cuda.graph(graph):
+        call()
+    return graph.replay
 
 
 def inference(call):

@@ -1,4 +1,6 @@
-"""PyTorch on the CPU, eager: the plain way to write each case, with the fused operators that it has."""
+"""PyTorch, eager: the plain way to write each case, with the fused operators that it has. OPENELM_DEVICE says where."""
+import os
+
 from protocol import missing, serve
 
 try:
@@ -6,6 +8,9 @@ try:
     import torch.nn.functional as F
 except ImportError:
     missing("torch")
+
+DEVICE = os.environ.get("OPENELM_DEVICE", "cpu")
+torch.set_default_device(DEVICE)
 
 import torch_models
 from openelm_torch import rotary_tables, rotate
@@ -33,8 +38,13 @@ def both(function, backward, *inputs):
     return lambda: torch.autograd.grad(y, leaves, grad, retain_graph=True)
 
 
-def rms_norm(rows, dim, backward):
-    return both(lambda x, w: F.rms_norm(x, (dim,), w, 1e-6), backward, torch.rand(rows, dim), torch.rand(dim))
+def random(*shape, dtype="f32"):
+    return torch.rand(*shape, dtype=DTYPES[dtype])
+
+
+def rms_norm(rows, dim, backward, dtype="f32"):
+    x, weight = random(rows, dim, dtype=dtype), random(dim, dtype=dtype)
+    return both(lambda x, w: F.rms_norm(x, (dim,), w, 1e-6), backward, x, weight)
 
 
 def softmax(rows, dim, backward):
@@ -49,17 +59,17 @@ def swiglu(rows, dim, backward):
     return both(function, backward, torch.rand(rows, 2 * dim))
 
 
-def attention(batch, heads, kv_heads, time, dim, backward):
-    q = torch.rand(batch, heads, time, dim)
-    k, v = (torch.rand(batch, kv_heads, time, dim) for _ in range(2))
+def attention(batch, heads, kv_heads, time, dim, backward, dtype="f32"):
+    q = random(batch, heads, time, dim, dtype=dtype)
+    k, v = (random(batch, kv_heads, time, dim, dtype=dtype) for _ in range(2))
     gqa = heads != kv_heads
     return both(
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=gqa), backward, q, k, v
     )
 
 
-def cross_entropy(rows, classes, backward):
-    x = torch.rand(rows, classes)
+def cross_entropy(rows, classes, backward, dtype="f32"):
+    x = random(rows, classes, dtype=dtype)
     targets = torch.randint(classes, (rows,))
     return both(lambda x: F.cross_entropy(x, targets, reduction="sum"), backward, x)
 
@@ -163,4 +173,5 @@ serve(
         "reduce": reduce,
         "permute": permute,
     },
+    **({"wait": torch.cuda.synchronize, "peak": torch.cuda.max_memory_allocated} if DEVICE != "cpu" else {}),
 )
