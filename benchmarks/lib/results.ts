@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
+import { cudaProbe } from "@openelm/tensor";
 import type { Line } from "./measure.js";
 
 /** Where and with what the numbers were taken. */
@@ -16,6 +17,8 @@ export interface Circumstances {
     readonly cores: number;
     readonly threads: number;
     readonly memoryGB: number;
+    /** GPUs, if there are any. */
+    readonly gpus: readonly string[];
     readonly system: string;
     /** Programs that wanted to run in the last minute, before the first measurement. */
     readonly load: number;
@@ -37,6 +40,7 @@ export function circumstances(threads: number): Omit<Circumstances, "peers"> {
       features: features(),
       cores: availableParallelism(),
       threads,
+      gpus: cudaProbe().devices,
       memoryGB: Math.round(totalmem() / 1e9),
       system: `${process.platform} ${process.arch} ${release()}`,
       load: loadavg()[0]!,

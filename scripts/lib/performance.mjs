@@ -20,7 +20,7 @@ import path from "node:path";
  * @property {string} date
  * @property {string | null} commit
  * @property {boolean} changed
- * @property {{ cpu: string, features?: string[], cores: number, memoryGB: number, system: string, load: number }} machine
+ * @property {{ cpu: string, features?: string[], cores: number, memoryGB: number, gpus?: string[], system: string, load: number }} machine
  * @property {Record<string, string>} versions
  * @property {string[]} peers
  * @property {Line[]} measurements

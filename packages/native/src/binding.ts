@@ -34,7 +34,7 @@ export interface NativeCore {
   devices(): string;
   /** The id of a name; throws what keeps it from being there. */
   findDevice(name: string): number;
-  /** JSON: `{"devices": count, "driver": version or null, "missing": why there is none, or null}`. */
+  /** JSON: `{"devices": names, "driver": version or null, "missing": why there is none, or null}`. */
   cuda(): string;
   /** Into the arena: current, peak, cached, limit, pending, stalls, threads. */
   deviceStats(device: number): void;

@@ -156,7 +156,8 @@ export function device(like: DeviceLike): Device {
 
 /** What was found of CUDA on this machine. */
 export interface CudaProbe {
-  readonly devices: number;
+  /** Names of the devices. */
+  readonly devices: readonly string[];
   /** The version of CUDA that the driver speaks; null without a driver. */
   readonly driver: string | null;
   /** Why there is no device; null if there is one. */

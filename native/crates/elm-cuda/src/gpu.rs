@@ -1,5 +1,4 @@
 use std::cell::Cell;
-use std::ffi::{CStr, c_char};
 use std::sync::{Mutex, OnceLock};
 
 use crate::blas::Blas;
@@ -13,7 +12,6 @@ use crate::function::Functions;
 /// asked for and events waited for from any thread.
 pub struct Gpu {
     pub ordinal: usize,
-    pub name: String,
     pub limits: Limits,
     context: sys::CUcontext,
     pub(crate) stream: sys::CUstream,
@@ -48,25 +46,17 @@ impl Gpu {
     /// Opens device `ordinal` of those that [`probe`](crate::probe) counted.
     pub fn open(ordinal: usize) -> Result<Gpu> {
         let (mut device, mut context, mut stream) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-        let mut name = [0 as c_char; 128];
         // SAFETY: the probe found the driver and started it; every call writes what it is given a pointer to.
         unsafe {
             check(sys::cuDeviceGet(&raw mut device, ordinal as i32), "to find the device")?;
-            check(
-                sys::cuDeviceGetName(name.as_mut_ptr(), name.len() as i32 - 1, device),
-                "to name the device",
-            )?;
             let retained = sys::cuDevicePrimaryCtxRetain(&raw mut context, device);
             check(retained, "to make a context")?;
             check(sys::cuCtxSetCurrent(context), "to bind the context")?;
             let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
             check(sys::cuStreamCreate(&raw mut stream, flags), "to make a stream")?;
         }
-        // SAFETY: the driver ends the name with a zero.
-        let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
         Ok(Gpu {
             ordinal,
-            name,
             limits: Limits::of(device)?,
             context,
             stream,

@@ -44,7 +44,7 @@ fn gpus() -> &'static [Arc<Device>] {
             let name = if ordinal == 0 { "cuda".into() } else { format!("cuda:{ordinal}") };
             Device::start(ordinal as DeviceId + 1, &name, Box::new(backend), Box::new(memory), failure)
         };
-        (0..elm_cuda::probe().devices).map(open).collect()
+        (0..elm_cuda::probe().devices.len()).map(open).collect()
     })
 }
 

@@ -77,7 +77,7 @@ function coreRows(core: Report["core"]): string[][] {
 }
 
 function cudaRow({ devices, driver, missing }: CudaReport): string[] {
-  const found = missing ?? `${devices} device${devices === 1 ? "" : "s"}`;
+  const found = missing ?? devices.join(", ");
   return ["CUDA", driver === null ? found : `driver of CUDA ${driver}: ${found}`];
 }
 

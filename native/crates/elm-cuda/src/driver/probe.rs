@@ -1,6 +1,6 @@
 //! Looking for libraries without failing: what is missing is a sentence, not an error.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr, c_char};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -11,8 +11,8 @@ use super::sys::{self, CUresult};
 /// What `openelm doctor` says about CUDA on this machine.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// Devices that can be used.
-    pub devices: usize,
+    /// Names of the devices that can be used.
+    pub devices: Vec<String>,
     /// Version of CUDA that the driver speaks, such as 13000.
     pub driver: Option<i32>,
     /// Why there is no device, if so.
@@ -23,7 +23,7 @@ pub struct Probe {
 pub fn probe() -> &'static Probe {
     static PROBE: OnceLock<Probe> = OnceLock::new();
     PROBE.get_or_init(|| {
-        let none = |driver, missing: &str| Probe { devices: 0, driver, missing: Some(missing.into()) };
+        let none = |driver, missing: &str| Probe { devices: Vec::new(), driver, missing: Some(missing.into()) };
         if !super::super::modules::COMPILED {
             return none(
                 None,
@@ -49,12 +49,23 @@ pub fn probe() -> &'static Probe {
         }
         match (started, counted) {
             (CUresult::CUDA_SUCCESS, CUresult::CUDA_SUCCESS) if count > 0 => {
-                Probe { devices: count as usize, driver, missing: None }
+                Probe { devices: (0..count).map(name_of).collect(), driver, missing: None }
             }
             (CUresult::CUDA_SUCCESS, CUresult::CUDA_SUCCESS) => none(driver, "the driver sees no device"),
             (status, _) => none(driver, &format!("the driver did not start: {status:?}")),
         }
     })
+}
+
+/// The name of device `ordinal`, which exists.
+pub fn name_of(ordinal: i32) -> String {
+    let (mut device, mut name) = (0, [0 as c_char; 128]);
+    // SAFETY: the driver is there; each call writes what it is given a pointer to, and the text ends with a zero.
+    unsafe {
+        sys::cuDeviceGet(&raw mut device, ordinal);
+        sys::cuDeviceGetName(name.as_mut_ptr(), name.len() as i32 - 1, device);
+        CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned()
+    }
 }
 
 /// Opens a library of CUDA by one of its file names: on the loader's path, in the usual folders, among pip's packages.
