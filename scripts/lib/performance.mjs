@@ -146,6 +146,7 @@ function circumstancesOf({ date, commit, changed, machine, versions, peers }, li
   const took = lines.some((line) => Object.values(line.peers).some((value) => value !== null));
   return [
     `${date.slice(0, 10)}, ${revision}, ${machine.cpu}${features}, ${machine.cores} cores, ${machine.memoryGB} GB, `,
+    ...(machine.gpus ?? []).map((gpu) => `${gpu}, `),
     `${machine.system}, load ${machine.load.toFixed(1)}, Node ${versions.node}.`,
     took && peers.length > 0 ? ` Peers of the run: ${peers.join(", ")}.` : "",
   ].join("");

@@ -118,15 +118,19 @@ impl State {
     }
 }
 
-/// Index and size of the class for `bytes`: four steps between powers of two, at least one cache line.
+/// Blocks from here on are rounded up less: there memory counts for more than how often a block can be used again.
+const LARGE: usize = 1 << 20;
+
+/// Index and size of the class for `bytes`: four steps between powers of two, sixteen for large ones, at least one cache
+/// line.
 pub fn size_class(bytes: usize) -> (usize, usize) {
     let bytes = bytes.max(ALIGN);
     let log = (usize::BITS - 1 - bytes.leading_zeros()) as usize;
     let base = 1usize << log;
     // A power of two, so that rounding up needs no division.
-    let step = (base / 4).max(ALIGN);
+    let step = (base / if base >= LARGE { 16 } else { 4 }).max(ALIGN);
     let size = (bytes + step - 1) & !(step - 1);
-    if size == base * 2 { ((log + 1) * 4, size) } else { (log * 4 + ((size - base) >> (log - 2)), size) }
+    if size == base * 2 { ((log + 1) * 16, size) } else { (log * 16 + ((size - base) >> (log - 4)), size) }
 }
 
 #[cfg(test)]
@@ -135,11 +139,13 @@ mod tests {
     use crate::backend::cpu::Host;
 
     #[test]
-    fn classes_hold_what_is_asked_and_waste_at_most_a_quarter() {
+    fn classes_hold_what_is_asked_and_waste_little() {
         let mut sizes = std::collections::HashMap::new();
-        for bytes in (1..200_000).step_by(7).chain([1 << 30, (1 << 30) + 1]) {
+        let large = (LARGE..40 * LARGE).step_by(99_991);
+        for bytes in (1..200_000).step_by(7).chain(large).chain([1 << 30, (1 << 30) + 1]) {
             let (class, size) = size_class(bytes);
-            assert!(size >= bytes && (size <= bytes + bytes / 4 + ALIGN), "{bytes} -> {size}");
+            let waste = if bytes >= LARGE { bytes / 16 } else { bytes / 4 + ALIGN };
+            assert!(size >= bytes && size <= bytes + waste, "{bytes} -> {size}");
             assert_eq!(size_class(size), (class, size), "a class is its own class");
             assert_eq!(*sizes.entry(class).or_insert(size), size, "class {class} has one size");
         }
