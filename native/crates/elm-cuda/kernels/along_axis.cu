@@ -77,22 +77,36 @@ __device__ __forceinline__ i64 plus(i64 a, i64 b) { return i64(u64(a) + u64(b));
 template <typename T>
 __device__ void scatter_add(T *y, const T *updates, const u32 *keys, const u32 *positions, const Nd<1> &nd, u64 n,
                             u32 places) {
+  constexpr int FLIGHT = 4;
   for (u64 i = first(); i < n; i += step()) {
     u32 place = keys[i];
     if (place >= places || (i > 0 && keys[i - 1] == place)) continue;
     Acc<T> sum = widen(y[place]);
-    for (u64 next = i; next < n && keys[next] == place; ++next) {
-      i64 at[1];
-      locate(nd, positions[next], at);
-      sum = plus(sum, Acc<T>(widen(updates[at[0]])));
+    bool more = true;
+    for (u64 next = i; more; next += FLIGHT) {
+      // Several loads in flight, added in order.
+      T terms[FLIGHT];
+      bool ours[FLIGHT];
+#pragma unroll
+      for (int f = 0; f < FLIGHT; ++f) {
+        ours[f] = next + f < n && keys[next + f] == place;
+        if (!ours[f]) continue;
+        i64 at[1];
+        locate(nd, positions[next + f], at);
+        terms[f] = updates[at[0]];
+      }
+#pragma unroll
+      for (int f = 0; f < FLIGHT; ++f)
+        if (ours[f]) sum = plus(sum, Acc<T>(widen(terms[f])));
+      more = ours[FLIGHT - 1];
     }
     y[place] = narrow<T>(sum);
   }
 }
 
 #define ADD(T)                                                                                                         \
-  extern "C" __global__ void scatter_add_##T(T *y, const T *updates, const u32 *keys, const u32 *positions, Nd<1> nd,  \
-                                             u64 n, u32 places) {                                                      \
+  extern "C" __global__ void scatter_add_##T(T *y, const T *updates, const u32 *keys, const u32 *positions,            \
+                                             const __grid_constant__ Nd<1> nd, u64 n, u32 places) {                    \
     scatter_add(y, updates, keys, positions, nd, n, places);                                                           \
   }
 FOR_NUMBERS(ADD)

@@ -3,7 +3,7 @@
 
 // Reports the first one out of range. Where `last` is given, last[id] becomes the greatest position (plus 1) that names
 // the place: the maximum does not depend on the order of the threads.
-extern "C" __global__ void ids_check(const i32 *indices, Nd<1> nd, u64 n, i64 size, u64 *word, u32 *last) {
+extern "C" __global__ void ids_check(const i32 *indices, const __grid_constant__ Nd<1> nd, u64 n, i64 size, u64 *word, u32 *last) {
   for (u64 i = first(); i < n; i += step()) {
     i64 at[1];
     locate(nd, i, at);

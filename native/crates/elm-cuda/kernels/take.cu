@@ -42,7 +42,7 @@ template <typename T, int N>
 __device__ void take_backward(T *dx, const T *grad, const u32 *keys, const u32 *positions, u32 count, u64 inner, u64 size,
                               u64 n) {
   using P = Pack<T, N>;
-  constexpr int FLIGHT = 4;
+  constexpr int FLIGHT = 8;
   auto above = reinterpret_cast<const P *>(grad);
   auto out = reinterpret_cast<P *>(dx);
   for (u64 i = first(); i < n; i += step()) {
