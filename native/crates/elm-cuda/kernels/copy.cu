@@ -43,6 +43,7 @@ template <typename T> __device__ void turn(T *y, const T *x, const Nd<2> &nd, u3
 #define WIDTH(N, T)                                                                                                    \
   extern "C" __global__ void strided_##N(T *y, const T *x, Nd<2> nd, u64 n) { strided(y, x, nd, n); }                  \
   extern "C" __global__ void turn_##N(T *y, const T *x, Nd<2> nd, u32 turned) { turn(y, x, nd, turned); }
+extern "C" __global__ void strided_16(uint4 *y, const uint4 *x, Nd<2> nd, u64 n) { strided(y, x, nd, n); }
 WIDTH(1, u8)
 WIDTH(2, uint16_t)
 WIDTH(4, u32)

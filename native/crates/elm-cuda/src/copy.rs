@@ -1,5 +1,7 @@
 //! Copies of any layout into any other.
 
+use std::ops::Range;
+
 use elm_core::View;
 
 use crate::Gpu;
@@ -47,8 +49,29 @@ pub fn copy(gpu: &Gpu, from: &View, to: &View) -> Result<()> {
             }
         }
     }
-    let grid = Grid::over(elements, &gpu.limits);
-    gpu.launch("copy", strided(width), &[], grid, &[&target, &source.cast_const(), &nd, &(elements as u64)])
+    let (nd, width) = nd.widened(to.dtype.size(), [target, source]);
+    let units = nd.count();
+    let grid = Grid::over(units, &gpu.limits);
+    gpu.launch("copy", strided(width), &[], grid, &[&target, &source.cast_const(), &nd, &(units as u64)])
+}
+
+/// Whether two views may have a byte in common, by the first and the last byte of each.
+pub fn may_share(a: &View, b: &View) -> bool {
+    let (a, b) = (span(a), span(b));
+    a.start < b.end && b.start < a.end
+}
+
+fn span(view: &View) -> Range<usize> {
+    if view.elements() == 0 {
+        return 0..0;
+    }
+    let (mut low, mut high) = (0, 1);
+    for (&dim, &stride) in view.shape().iter().zip(&view.layout.strides) {
+        let reach = (dim as isize - 1) * stride;
+        *(if reach < 0 { &mut low } else { &mut high }) += reach;
+    }
+    let (start, size) = (address(view) as isize, view.dtype.size() as isize);
+    (start + low * size) as usize..(start + high * size) as usize
 }
 
 fn turn(width: u32) -> &'static str {
@@ -60,11 +83,12 @@ fn turn(width: u32) -> &'static str {
     }
 }
 
-fn strided(width: u32) -> &'static str {
+fn strided(width: usize) -> &'static str {
     match width {
         1 => "strided_1",
         2 => "strided_2",
         4 => "strided_4",
-        _ => "strided_8",
+        8 => "strided_8",
+        _ => "strided_16",
     }
 }

@@ -28,8 +28,11 @@ pub(crate) struct Ledger {
 struct Word {
     number: u32,
     shape: SmallVec<[usize; 4]>,
-    size: usize,
+    say: Say,
 }
+
+/// What is wrong with a position of the indices that holds a number.
+type Say = Box<dyn Fn(&[usize], i32) -> KernelError + Send + Sync>;
 
 /// Words of the kernels of one command; they can be taken again when this goes.
 pub struct Words {
@@ -40,6 +43,23 @@ pub struct Words {
 impl Gpu {
     /// Device memory of a word by which a kernel reports the first of `indices` outside an axis of `size`.
     pub(crate) fn word(&self, indices: &View, size: usize) -> Result<*mut u8> {
+        let most = size as i64;
+        self.word_that_says(indices.shape(), move |position, index| {
+            KernelError::index(format!(
+                "index {index} at position {position:?} of the indices is out of range for an axis of size {size} \
+                 (allowed: {} to {})",
+                -most,
+                most - 1
+            ))
+        })
+    }
+
+    /// The same with another rule: `say` gives the error of the first bad position of a tensor of `shape`.
+    pub(crate) fn word_that_says(
+        &self,
+        shape: &[usize],
+        say: impl Fn(&[usize], i32) -> KernelError + Send + Sync + 'static,
+    ) -> Result<*mut u8> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         if ledger.base == 0 {
             let base = self.alloc(WORDS * 8);
@@ -58,7 +78,7 @@ impl Gpu {
             code: elm_core::ErrorCode::Internal,
             message: "more than 4096 kernels that check indices ran without a look at them".into(),
         })?;
-        ledger.taken.push(Word { number, shape: indices.shape().into(), size });
+        ledger.taken.push(Word { number, shape: shape.into(), say: Box::new(say) });
         Ok((ledger.base + number as usize * 8) as *mut u8)
     }
 
@@ -107,13 +127,7 @@ impl Words {
             position.insert(0, rest % dim.max(1));
             rest /= dim.max(1);
         }
-        let size = bad.size as i64;
-        Some(KernelError::index(format!(
-            "index {index} at position {position:?} of the indices is out of range for an axis of size {size} (allowed: {} \
-             to {})",
-            -size,
-            size - 1
-        )))
+        Some((bad.say)(&position, index))
     }
 
     /// Makes words that reported something fit to be used again.

@@ -11,10 +11,14 @@ mod function;
 mod gpu;
 mod graph;
 mod grid;
+mod ids;
 mod map;
 mod memory;
 mod modules;
 mod nd;
+mod pattern;
+mod radix;
+mod random;
 mod view;
 
 pub mod ops;

@@ -46,6 +46,43 @@ impl<const N: usize> Nd<N> {
         nd
     }
 
+    /// The same walk over units of several elements, with the bytes of a unit; all operands are moved.
+    pub fn widened(self, bytes: usize, addresses: [*mut u8; N]) -> (Nd<N>, usize) {
+        self.in_units::<N>(bytes, &addresses, &mut [])
+    }
+
+    /// The first `M` operands in units of several elements, with the bytes of a unit: as many as their innermost axis,
+    /// which they have straight, and all their steps, `more` steps and all `addresses` allow, at most 16. The other
+    /// operands rest along that axis.
+    pub fn in_units<const M: usize>(
+        mut self,
+        bytes: usize,
+        addresses: &[*mut u8],
+        more: &mut [i64],
+    ) -> (Nd<N>, usize) {
+        let Some(last) = (self.rank as usize).checked_sub(1) else { return (self, bytes) };
+        let mut width = bytes;
+        let fits = (0..N).all(|i| self.strides[i][last] == i64::from(i < M));
+        while fits
+            && width < 16
+            && self.dims[last].is_multiple_of(2)
+            && addresses.iter().all(|&at| (at as usize).is_multiple_of(2 * width))
+            && self.strides[..M].iter().flat_map(|steps| &steps[..last]).all(|step| step % 2 == 0)
+            && more.iter().all(|step| step % 2 == 0)
+        {
+            width *= 2;
+            self.dims[last] /= 2;
+            self.strides[..M].iter_mut().flat_map(|steps| &mut steps[..last]).for_each(|step| *step /= 2);
+            more.iter_mut().for_each(|step| *step /= 2);
+        }
+        (self, width)
+    }
+
+    /// Elements of the walk.
+    pub fn count(&self) -> usize {
+        self.dims[..self.rank as usize].iter().map(|&dim| dim as usize).product()
+    }
+
     /// Whether element n of operand `i` simply lies at n.
     pub fn is_straight(&self, i: usize) -> bool {
         self.rank == 0 || (self.rank == 1 && self.strides[i][0] == 1)
@@ -66,5 +103,23 @@ mod tests {
         let nd = Nd::new([&Layout::contiguous(&[2, 3, 4]), &turned]);
         assert_eq!((nd.rank, &nd.dims[..3]), (3, &[2, 3, 4][..]));
         assert_eq!((&nd.strides[0][..3], &nd.strides[1][..3]), (&[12, 4, 1][..], &[1, 2, 6][..]));
+    }
+
+    #[test]
+    fn straight_runs_are_walked_in_units_as_wide_as_all_operands_allow() {
+        let dense = Layout::contiguous(&[3, 5, 12]);
+        let part = Layout::contiguous(&[3, 8, 12]);
+        let of = |from: &Layout| Nd::of(&dense.shape, [&dense.strides, &from.strides]);
+        let at = |n: usize| n as *mut u8;
+        let (wide, width) = of(&part).widened(2, [at(256), at(512)]);
+        assert_eq!((width, wide.dims[1], wide.strides[1][0], wide.count()), (8, 15, 24, 45));
+        assert_eq!(of(&part).widened(2, [at(256), at(514)]).1, 2);
+        let odd = Layout { strides: [97, 12, 1].into_iter().collect(), ..part };
+        assert_eq!(of(&odd).widened(2, [at(256), at(512)]).1, 2);
+        let rows = Nd::of(&[6, 8], [&[40, 1], &[1, 0]]);
+        let mut step = [24];
+        let (rows, width) = rows.in_units::<1>(4, &[at(256)], &mut step);
+        assert_eq!((width, rows.dims[1], step), (16, 2, [6]));
+        assert_eq!((&rows.strides[0][..2], &rows.strides[1][..2]), (&[10, 1][..], &[1, 0][..]));
     }
 }
