@@ -11,10 +11,14 @@ mod function;
 mod gpu;
 mod graph;
 mod grid;
+mod loss;
 mod map;
 mod memory;
 mod modules;
 mod nd;
+mod reduction;
+mod sorting;
+mod teams;
 mod view;
 
 pub mod ops;
