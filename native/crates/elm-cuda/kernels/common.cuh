@@ -118,10 +118,15 @@ struct Min {
   template <typename A> __device__ __forceinline__ A operator()(A a, A b) const { return a < b || a != a ? a : b; }
 };
 
+// The value of the thread of this warp whose number differs in `lane`; headers add it for structures of theirs.
+template <typename A> __device__ __forceinline__ A exchange(A value, int lane) {
+  return __shfl_xor_sync(0xFFFFFFFFu, value, lane);
+}
+
 // The combination of one value of each thread of a warp, in all of them; the order is a tree, always the same.
 template <typename A, typename F> __device__ __forceinline__ A warp_all(A value, F f) {
 #pragma unroll
-  for (int lane = WARP / 2; lane > 0; lane /= 2) value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, lane));
+  for (int lane = WARP / 2; lane > 0; lane /= 2) value = f(value, exchange(value, lane));
   return value;
 }
 

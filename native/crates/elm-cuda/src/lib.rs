@@ -12,6 +12,7 @@ mod gpu;
 mod graph;
 mod grid;
 mod ids;
+mod loss;
 mod map;
 mod memory;
 mod modules;
@@ -19,6 +20,9 @@ mod nd;
 mod pattern;
 mod radix;
 mod random;
+mod reduction;
+mod sorting;
+mod teams;
 mod view;
 
 pub mod ops;
