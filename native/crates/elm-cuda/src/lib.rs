@@ -3,6 +3,7 @@
 //! Nothing of CUDA is linked: the driver is opened when somebody first asks for devices, so one binary serves machines
 //! with and without a GPU. A [`Gpu`] is one device with one stream of work; all calls of kernels come from one thread.
 
+mod angles;
 mod blas;
 mod copy;
 mod driver;
@@ -11,6 +12,7 @@ mod function;
 mod gpu;
 mod graph;
 mod grid;
+mod lists;
 mod map;
 mod memory;
 mod modules;
