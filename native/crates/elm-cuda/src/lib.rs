@@ -17,6 +17,7 @@ mod map;
 mod memory;
 mod modules;
 mod nd;
+mod quantized;
 mod view;
 
 pub mod ops;

@@ -11,6 +11,10 @@ pub(super) mod contiguous;
 pub(super) mod matmul;
 #[path = "qk_norm_rope.rs"]
 pub(super) mod qk_norm_rope;
+#[path = "quantize.rs"]
+pub(super) mod quantize;
+#[path = "quantized_matmul.rs"]
+pub(super) mod quantized_matmul;
 #[path = "rms_norm.rs"]
 pub(super) mod rms_norm;
 #[path = "rope.rs"]
@@ -27,6 +31,8 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     contiguous::KERNELS,
     matmul::KERNELS,
     qk_norm_rope::KERNELS,
+    quantize::KERNELS,
+    quantized_matmul::KERNELS,
     rms_norm::KERNELS,
     rope::KERNELS,
     sgd::KERNELS,
