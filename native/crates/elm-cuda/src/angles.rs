@@ -54,17 +54,8 @@ pub fn table(
         let frequencies =
             Frequencies(std::array::from_fn(|j| if j < count { frequency(first + j) } else { 0.0 }));
         let (first32, count32) = (first as u32, count as u32);
-        let args: [&dyn Param; 9] = [
-            &table,
-            &optional(offset),
-            &step,
-            &frequencies,
-            &first32,
-            &count32,
-            &half32,
-            &tokens32,
-            &rows64,
-        ];
+        let args: [&dyn Param; 9] =
+            [&table, &optional(offset), &step, &frequencies, &first32, &count32, &half32, &tokens32, &rows64];
         let grid = Grid::over(rows * count, &gpu.limits);
         gpu.launch("angles", "angles", &[dtype.accumulator()], grid, &args)?;
     }

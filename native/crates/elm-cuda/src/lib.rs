@@ -4,6 +4,7 @@
 //! with and without a GPU. A [`Gpu`] is one device with one stream of work; all calls of kernels come from one thread.
 
 mod angles;
+mod attention;
 mod blas;
 mod copy;
 mod driver;

@@ -3,6 +3,10 @@
 pub(super) mod accumulate;
 #[path = "adamw.rs"]
 pub(super) mod adamw;
+#[path = "attention.rs"]
+pub(super) mod attention;
+#[path = "attention_backward.rs"]
+pub(super) mod attention_backward;
 #[path = "binary.rs"]
 pub(super) mod binary;
 #[path = "contiguous.rs"]
@@ -27,6 +31,8 @@ pub(super) mod sgd;
 pub static KERNELS: &[&[elm_core::Kernel]] = &[
     accumulate::KERNELS,
     adamw::KERNELS,
+    attention::KERNELS,
+    attention_backward::KERNELS,
     binary::KERNELS,
     contiguous::KERNELS,
     matmul::KERNELS,

@@ -9,9 +9,8 @@ pub static KERNELS: &[Kernel] = &[
     Kernel::new("qk_norm_rope", forward).with_workspace(|inputs, _, attrs| bytes(inputs, attrs, 0)),
     Kernel::new("qk_norm_rope_backward", backward).with_workspace(|inputs, _, attrs| {
         let qkv = inputs[3].as_ref();
-        let sums = qkv.map_or(0, |qkv| {
-            2 * BLOCKS * Heads::of(qkv, attrs).dim() * qkv.dtype.accumulator().size()
-        });
+        let sums =
+            qkv.map_or(0, |qkv| 2 * BLOCKS * Heads::of(qkv, attrs).dim() * qkv.dtype.accumulator().size());
         bytes(inputs, attrs, 3) + sums
     }),
 ];
@@ -89,8 +88,8 @@ fn forward(call: &KernelCall) -> Run {
     if qkv.elements() == 0 {
         return Ok(());
     }
-    let (heads, packed) = Heads::of(qkv, call.attrs)
-        .packed(qkv.dtype, &[qkv, call.output(0), call.output(1), call.output(2)]);
+    let (heads, packed) =
+        Heads::of(qkv, call.attrs).packed(qkv.dtype, &[qkv, call.output(0), call.output(1), call.output(2)]);
     let angles =
         angles::table(call, call.workspace, sizes(qkv, call.attrs), qkv.dtype, call.optional_input(3))?;
     let eps = call.attrs.f64("eps");

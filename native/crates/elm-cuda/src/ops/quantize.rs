@@ -15,8 +15,7 @@ fn quantize(call: &KernelCall) -> Run {
     let [bits, group] = ["bits", "group"].map(|name| call.attrs.int(name) as u32);
     let groups = w.elements() / group as usize;
     let [codes, scales, biases] = [0, 1, 2].map(|i| address(call.output(i)));
-    let args: [&dyn Param; 7] =
-        [&codes, &scales, &biases, &address(w), &(groups as u64), &bits, &group];
+    let args: [&dyn Param; 7] = [&codes, &scales, &biases, &address(w), &(groups as u64), &bits, &group];
     let grid = Grid::new(groups.div_ceil(WARPS), WARPS as u32 * 32);
     call.gpu().launch("quantize", "quantize", &[w.dtype], grid, &args)
 }
