@@ -3,6 +3,8 @@
 //! Nothing of CUDA is linked: the driver is opened when somebody first asks for devices, so one binary serves machines
 //! with and without a GPU. A [`Gpu`] is one device with one stream of work; all calls of kernels come from one thread.
 
+mod angles;
+mod attention;
 mod blas;
 mod copy;
 mod driver;
@@ -12,12 +14,14 @@ mod gpu;
 mod graph;
 mod grid;
 mod ids;
+mod lists;
 mod loss;
 mod map;
 mod memory;
 mod modules;
 mod nd;
 mod pattern;
+mod quantized;
 mod radix;
 mod random;
 mod reduction;

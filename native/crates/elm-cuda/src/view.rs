@@ -5,7 +5,7 @@ use elm_core::{KernelCall, KernelError, View};
 use crate::Gpu;
 
 /// What kernels of this crate return.
-pub type Run = Result<(), KernelError>;
+pub type Run<T = ()> = Result<T, KernelError>;
 
 /// The address of element `[0, 0, …]`.
 pub fn address(view: &View) -> *mut u8 {

@@ -1,0 +1,66 @@
+use elm_core::{Attrs, Kernel, KernelCall, View};
+
+use crate::attention::{Path, Plan, Positions, start};
+use crate::function::Param;
+use crate::grid::Grid;
+use crate::view::{CallExt, Run, address, optional};
+
+pub static KERNELS: &[Kernel] = &[Kernel::new("attention", run).strided().with_workspace(workspace)];
+
+const POSITIONS: Positions = Positions { q: 0, documents: 3, grad: None };
+
+/// The plan, and where the workspace has sums and statistics of parts of the keys.
+fn plan(inputs: &[Option<View>], attrs: &Attrs) -> Option<(Plan, [usize; 2])> {
+    let mut plan = Plan::new(inputs, attrs, POSITIONS)?;
+    let mut parts = [0; 2];
+    if let Path::Split { parts: count } = plan.path {
+        let rows = plan.batch * plan.kv_heads * count * plan.rows();
+        parts = [plan.take(rows * plan.dim * 4), plan.take(rows * 8)];
+    }
+    Some((plan, parts))
+}
+
+fn workspace(inputs: &[Option<View>], _: &[Option<View>], attrs: &Attrs) -> usize {
+    plan(inputs, attrs).map_or(0, |(plan, _)| plan.used)
+}
+
+fn run(call: &KernelCall) -> Run {
+    let (gpu, y) = (call.gpu(), call.output(0));
+    let Some((plan, parts)) = plan(call.inputs, call.attrs) else { return Ok(()) };
+    if y.elements() == 0 {
+        return Ok(());
+    }
+    let (views, arguments) = plan.prepare(call)?;
+    let (y, lse) = (address(y), optional(call.optional_output(1)));
+    let [q, k, v] = [0, 1, 2].map(|position| start(&views, position));
+    match plan.path {
+        Path::Plain => {
+            let (rows, grid) = plan.plain_grid(gpu, plan.rows(), 1);
+            let args: [&dyn Param; 7] = [&y, &lse, &q, &k, &v, &arguments, &rows];
+            gpu.launch("attention", "attention", &[plan.dtype], grid, &args)
+        }
+        Path::Flash => {
+            let name = if plan.dim == 64 { "flash_forward_64" } else { "flash_forward_128" };
+            let blocks = plan.batch * plan.heads * plan.queries.div_ceil(128);
+            // 128 queries, 64 keys and 64 values.
+            let grid = Grid::new(blocks, 128).shared((128 + 64 + 64) * plan.dim * 2);
+            let args: [&dyn Param; 6] = [&y, &lse, &q, &k, &v, &arguments];
+            gpu.launch("flash_forward", name, &[plan.dtype], grid, &args)
+        }
+        Path::Split { parts: count } => {
+            let [sums, stats] = parts.map(|at| call.workspace.wrapping_add(at));
+            let name = match plan.rows() {
+                1 => "attention_decode_1",
+                2..=4 => "attention_decode_4",
+                _ => "attention_decode_8",
+            };
+            let lanes = (plan.dim * plan.dtype.size() / 16).next_power_of_two() as u32;
+            let (kv, count32, rows) = (plan.batch * plan.kv_heads, count as u32, plan.rows() as u32);
+            let args: [&dyn Param; 8] = [&sums, &stats, &q, &k, &v, &arguments, &lanes, &count32];
+            gpu.launch("attention_decode", name, &[plan.dtype], Grid::new(kv * count, 128), &args)?;
+            let args: [&dyn Param; 7] = [&y, &lse, &sums, &stats, &rows, &(plan.dim as u32), &count32];
+            let grid = Grid::new(kv * plan.rows(), 128);
+            gpu.launch("attention_decode", "attention_combine", &[plan.dtype], grid, &args)
+        }
+    }
+}
