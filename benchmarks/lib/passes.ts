@@ -29,7 +29,7 @@ export async function* bothPasses(passes: Passes): AsyncGenerator<Measurement> {
     ...bound(passes.limit(work[0])),
   });
   const { value, pull } = vjp(f, inputs, { retain: true });
-  const cotangent = uniform(value.shape);
+  const cotangent = uniform(value.shape, { dtype: value.dtype });
   yield await compare({
     name: `${name} backward`,
     unit,

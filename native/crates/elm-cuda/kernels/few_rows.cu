@@ -2,14 +2,14 @@
 // rows. Bandwidth bound by b: each of its elements is read once for all rows.
 #include "common.cuh"
 
-constexpr int ROWS = 16;
-
 // Where a matrix of the batch starts in a and in b.
 __device__ __forceinline__ void starts(const Nd<2> &lead, i64 (&at)[2]) { locate(lead, blockIdx.y, at); }
 
+// Kernels exist for up to 1, 4 and 16 rows: what a row adds up does not depend on which of them it is in.
+
 // Columns of b are straight (the layout of a linear layer's weight): a warp for each, 8 a block. A lane takes packs of
 // 16 bytes, 32 lanes side by side.
-template <typename T, typename Y>
+template <int ROWS, typename T, typename Y>
 __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m, u32 n, u32 k, i64 a_down, i64 a_across,
                           i64 across) {
   using A = Acc<T>;
@@ -27,6 +27,7 @@ __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m
   for (int r = 0; r < ROWS; ++r) sums[r] = 0;
   // The same elements go to the same lane whether they are read at once or one by one.
   bool packed = u64(right) % 16 == 0, packed_a = a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
+#pragma unroll 4
   for (u32 base = lane * N; base < k; base += WARP * N) {
     Pack<T, N> w;
     bool whole = base + N <= k;
@@ -60,7 +61,7 @@ __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m
 }
 
 // Rows of b are straight: a block has 64 columns, four threads along the sum for each, whose parts are added in order.
-template <typename T, typename Y>
+template <int ROWS, typename T, typename Y>
 __device__ void by_row(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m, u32 n, u32 k, i64 a_down, i64 a_across,
                        i64 down, i64 across) {
   using A = Acc<T>;
@@ -100,15 +101,16 @@ __device__ void by_row(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m, u
   }
 }
 
-#define KERNELS(T, Y)                                                                                                  \
-  extern "C" __global__ void by_column_##T##_##Y(Y *y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k,        \
-                                                 i64 a_down, i64 a_across, i64 down, i64 across) {                     \
-    by_column<T, Y>(y, a, b, lead, m, n, k, a_down, a_across, across);                                                 \
+#define KERNELS_OF(ROWS, T, Y)                                                                                         \
+  extern "C" __global__ void by_column_##ROWS##_##T##_##Y(Y *y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k, \
+                                                          i64 a_down, i64 a_across, i64 down, i64 across) {            \
+    by_column<ROWS, T, Y>(y, a, b, lead, m, n, k, a_down, a_across, across);                                           \
   }                                                                                                                    \
-  extern "C" __global__ void by_row_##T##_##Y(Y *y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k,           \
-                                              i64 a_down, i64 a_across, i64 down, i64 across) {                        \
-    by_row<T, Y>(y, a, b, lead, m, n, k, a_down, a_across, down, across);                                              \
+  extern "C" __global__ void by_row_##ROWS##_##T##_##Y(Y *y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k,  \
+                                                       i64 a_down, i64 a_across, i64 down, i64 across) {               \
+    by_row<ROWS, T, Y>(y, a, b, lead, m, n, k, a_down, a_across, down, across);                                        \
   }
+#define KERNELS(T, Y) KERNELS_OF(1, T, Y) KERNELS_OF(4, T, Y) KERNELS_OF(16, T, Y)
 KERNELS(f64, f64)
 KERNELS(f32, f32)
 KERNELS(bf16, bf16)

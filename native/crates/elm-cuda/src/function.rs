@@ -23,8 +23,8 @@ unsafe impl Send for Function {}
 // SAFETY: as above.
 unsafe impl Sync for Function {}
 
-/// Name of the kernel without its dtypes, and these.
-type Key = (&'static str, SmallVec<[DType; 4]>);
+/// File and name of the kernel without its dtypes, and these.
+type Key = (&'static str, &'static str, SmallVec<[DType; 4]>);
 
 #[derive(Default)]
 pub(crate) struct Functions {
@@ -98,7 +98,7 @@ impl Gpu {
     }
 
     fn function(&self, module: &'static str, name: &'static str, dtypes: &[DType]) -> Result<Function> {
-        let key = (name, SmallVec::from_slice(dtypes));
+        let key = (module, name, SmallVec::from_slice(dtypes));
         let known = self.functions.by_name.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(function) = known {
             return Ok(function);

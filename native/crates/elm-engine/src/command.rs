@@ -142,8 +142,7 @@ impl KernelCommand {
         if let Err(error) = self.work.run(device) {
             poison(&error);
         }
-        let op = self.work.op;
-        device.backend.submitted(op.name, op.mutates(), self.reads, self.writes);
+        device.backend.submitted(self.work.op.name, self.reads, self.writes);
     }
 }
 

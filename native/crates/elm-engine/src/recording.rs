@@ -199,6 +199,6 @@ impl Replay {
         let all =
             |own: &[Arc<Cell>], of_recording: &[Arc<Cell>]| own.iter().chain(of_recording).cloned().collect();
         let (reads, writes) = (all(&self.reads, &recording.reads), all(&self.writes, &recording.writes));
-        device.backend.submitted("capture", true, reads, writes);
+        device.backend.submitted("capture", reads, writes);
     }
 }

@@ -157,8 +157,16 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
     let [down, across] = batch.b.steps.map(|step| step as i64);
     let (a_down, a_across) = (batch.a.steps[0] as i64, batch.a.steps[1] as i64);
     let straight = down == 1 || k == 1;
-    // By column: a warp for each column of the result. By row: a thread for two columns, threads along the sum.
-    let (name, blocks) = if straight { ("by_column", n.div_ceil(8)) } else { ("by_row", n.div_ceil(64)) };
+    // By column: a warp for each column of the result. By row: four threads along the sum for each.
+    let blocks = n.div_ceil(if straight { 8 } else { 64 });
+    let name = match (straight, m) {
+        (true, 1) => "by_column_1",
+        (true, 2..=4) => "by_column_4",
+        (true, _) => "by_column_16",
+        (false, 1) => "by_row_1",
+        (false, 2..=4) => "by_row_4",
+        (false, _) => "by_row_16",
+    };
     let args: [&dyn crate::Param; 11] = [
         &address(y),
         &address(a),

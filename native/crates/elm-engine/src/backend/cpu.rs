@@ -98,7 +98,7 @@ impl Backend for Cpu {
         then();
     }
 
-    fn submitted(&self, _: &'static str, _: bool, _: Cells, _: Cells) {}
+    fn submitted(&self, _: &'static str, _: Cells, _: Cells) {}
 
     fn program(&self, works: Vec<Work>) -> Box<dyn Program> {
         Box::new(List(works))

@@ -52,7 +52,6 @@ struct Log {
 
 struct Entry {
     op: &'static str,
-    mutates: bool,
     words: Vec<Arc<Words>>,
     reads: Cells,
     writes: Cells,
@@ -243,12 +242,12 @@ impl Backend for Cuda {
         }
     }
 
-    fn submitted(&self, op: &'static str, mutates: bool, reads: Cells, writes: Cells) {
+    fn submitted(&self, op: &'static str, reads: Cells, writes: Cells) {
         let Ok(opened) = self.opening.get() else { return };
         let mut log = opened.log();
         let words: Vec<_> = opened.gpu.take_words().into_iter().chain(log.of_graph.take()).collect();
         // A lost device shows at the next mark, which must find whatever was written since.
-        log.entries.push_back(Entry { op, mutates, words, reads, writes });
+        log.entries.push_back(Entry { op, words, reads, writes });
         log.next += 1;
         let long = log.entries.len().is_multiple_of(FEW_WORDS);
         drop(log);

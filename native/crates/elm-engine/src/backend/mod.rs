@@ -50,7 +50,7 @@ pub trait Backend: Send + Sync {
     fn after_all(&self, then: Box<dyn FnOnce() + Send>);
 
     /// Told of every command after it was submitted, so that failures which show later reach what depends on them.
-    fn submitted(&self, op: &'static str, mutates: bool, reads: Cells, writes: Cells);
+    fn submitted(&self, op: &'static str, reads: Cells, writes: Cells);
 
     /// A recorded list of work in the form that the device runs best.
     fn program(&self, works: Vec<Work>) -> Box<dyn Program>;

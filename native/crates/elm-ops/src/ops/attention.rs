@@ -8,6 +8,9 @@ pub static OPS: &[&OpDef] = &[&ATTENTION, &ATTENTION_BACKWARD];
 
 use DType::{BF16, F16, F32, F64, I32};
 
+/// Roundings that a kernel may make on one term.
+const TOLERANCE: f64 = 8.0;
+
 const ATTRS: &[AttrDef] = &[
     attr::bool("causal", true, "A query sees its own position and those before it."),
     attr::new("scale", AttrKind::F64, Default::Absent, "Factor of the scores. Default `1 / sqrt(dim)`."),
@@ -48,7 +51,7 @@ static ATTENTION: OpDef = OpDef {
     ],
     samples: || cases().iter().map(|case| case.finish(sample(&[&case.q, &case.kv, &case.kv]))).collect(),
     oracle,
-    tolerance: 8.0,
+    tolerance: TOLERANCE,
     autocast: Autocast::Lower,
     ..OpDef::EMPTY
 };
@@ -91,7 +94,7 @@ static ATTENTION_BACKWARD: OpDef = OpDef {
         cases().iter().map(make).collect()
     },
     oracle: backward_oracle,
-    tolerance: 8.0,
+    tolerance: TOLERANCE,
     differentiable: false,
     internal: true,
     ..OpDef::EMPTY
@@ -241,9 +244,17 @@ fn dot(a: &[f64], b: &[f64]) -> (f64, f64) {
     (terms.clone().sum(), terms.map(f64::abs).sum())
 }
 
+/// What a weight's size counts in the magnitudes for its rounding to the dtype of `v`: matrix units multiply halves, so
+/// kernels may hand them the weights (and the gradients of scores) as such. Nothing in f32 and f64.
+fn rounding_of_weights(call: &OracleCall, first: usize) -> f64 {
+    let dtype = call.spec(first).dtype;
+    let steps = dtype.epsilon() / dtype.accumulator().epsilon();
+    if dtype.size() == 2 { steps / TOLERANCE } else { 0.0 }
+}
+
 /// An absolute error of a score is a relative one of its weight, hence the sizes of the scores in the magnitudes.
 fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
-    let reader = Reader::new(call, 0, 3);
+    let (reader, rounding) = (Reader::new(call, 0, 3), rounding_of_weights(call, 0));
     let keys = call.shape(1)[2];
     let (mut y, mut y_size) = (vec![0.0; call.values(0).len()], vec![0.0; call.values(0).len()]);
     let (mut lse, mut lse_size) = (Vec::new(), Vec::new());
@@ -262,7 +273,7 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
         for (&j, (p, (_, size))) in seen.iter().zip(weights.iter().zip(&scores)) {
             for (d, v) in reader.row(2, j).iter().enumerate() {
                 y[row * q.len() + d] += p * v;
-                y_size[row * q.len() + d] += (p * v).abs() * (1.0 + size + mean_size);
+                y_size[row * q.len() + d] += (p * v).abs() * (1.0 + size + mean_size + rounding);
             }
         }
     }
@@ -273,7 +284,7 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
 }
 
 fn backward_oracle(call: &OracleCall) -> Vec<OracleOutput> {
-    let reader = Reader::new(call, 1, 6);
+    let (reader, rounding) = (Reader::new(call, 1, 6), rounding_of_weights(call, 1));
     let (keys, dim, scale) = (call.shape(2)[2], call.shape(1)[3], reader.scale);
     let zeros = |input: usize| vec![(0.0, 0.0); call.values(input).len()];
     let (mut dq, mut dk, mut dv) = (zeros(1), zeros(2), zeros(3));
@@ -288,7 +299,8 @@ fn backward_oracle(call: &OracleCall) -> Vec<OracleOutput> {
             let p_size = p * (1.0 + score_size * scale + lse.abs());
             let (dp, dp_size) = dot(grad, v);
             let ds = p * (dp - delta) * scale;
-            let ds_size = p_size * (dp_size + delta_size) * scale;
+            let ds_size = p_size * (dp_size + delta_size) * scale + ds.abs() * rounding;
+            let p_size = p_size + p * rounding;
             for d in 0..dim {
                 add(&mut dq[row * dim + d], ds * k[d], ds_size * k[d]);
                 add(&mut dk[j * dim + d], ds * q[d], ds_size * q[d]);
