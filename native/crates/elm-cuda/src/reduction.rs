@@ -53,7 +53,7 @@ impl Reduction {
             if team == 0 { (SIDE, ALONG) } else { (THREADS as usize / team as usize, team as usize) };
         let blocks = outputs.div_ceil(per_block);
         let most = count.div_ceil(threads * FEWEST);
-        let parts = if blocks == 0 { 1 } else { (ENOUGH / blocks).min(most).max(1) };
+        let parts = ENOUGH.checked_div(blocks).unwrap_or(1).min(most).max(1);
         // Parts begin where packs do.
         let chunk = count.div_ceil(parts).next_multiple_of(16).max(16);
         let parts = count.div_ceil(chunk).max(1);
