@@ -69,21 +69,27 @@ template <typename S, typename Y> __device__ void dequantize(Y *y, const Quantiz
   }
 }
 
-// As the sum of two numbers of Y: a product with both is nearly that of the f32.
-template <typename S, typename Y> __device__ void dequantize_split(Y *y, Y *rest, const Quantized<S> &w, u64 units) {
+// As the sum of numbers of Y, the largest first, `apart` from each other: products with them add up to that with the f32.
+// Two of f16 have its 24 bits but for the smallest numbers; of bf16 it takes three.
+template <typename Y> constexpr int TERMS = 2;
+template <> constexpr int TERMS<bf16> = 3;
+
+template <typename S, typename Y> __device__ void dequantize_split(Y *y, u64 apart, const Quantized<S> &w, u64 units) {
   u32 in_row = w.dim / UNIT;
   for (u64 i = first(); i < units; i += step()) {
     u64 row = i / in_row;
-    f32 values[UNIT];
-    read_unit(w, row, u32(i - row * in_row), values);
-    Pack<Y, UNIT> high, low;
+    f32 rest[UNIT];
+    read_unit(w, row, u32(i - row * in_row), rest);
 #pragma unroll
-    for (int j = 0; j < UNIT; ++j) {
-      high[j] = narrow<Y>(values[j]);
-      low[j] = narrow<Y>(values[j] - widen(high[j]));
+    for (int term = 0; term < TERMS<Y>; ++term) {
+      Pack<Y, UNIT> out;
+#pragma unroll
+      for (int j = 0; j < UNIT; ++j) {
+        out[j] = narrow<Y>(rest[j]);
+        rest[j] -= widen(out[j]);
+      }
+      reinterpret_cast<Pack<Y, UNIT> *>(y + term * apart)[i] = out;
     }
-    reinterpret_cast<Pack<Y, UNIT> *>(y)[i] = high;
-    reinterpret_cast<Pack<Y, UNIT> *>(rest)[i] = low;
   }
 }
 
@@ -99,8 +105,8 @@ QUANTIZE(f16)
 #define DEQUANTIZE(S, Y)                                                                                               \
   extern "C" __global__ void dequantize_##S##_##Y(Y *y, Quantized<S> w, u64 units) { dequantize<S, Y>(y, w, units); }
 #define SPLIT(S, Y)                                                                                                    \
-  extern "C" __global__ void dequantize_split_##S##_##Y(Y *y, Y *rest, Quantized<S> w, u64 units) {                    \
-    dequantize_split<S, Y>(y, rest, w, units);                                                                         \
+  extern "C" __global__ void dequantize_split_##S##_##Y(Y *y, u64 apart, Quantized<S> w, u64 units) {                  \
+    dequantize_split<S, Y>(y, apart, w, units);                                                                        \
   }
 #define FROM(S)                                                                                                        \
   DEQUANTIZE(S, f64) DEQUANTIZE(S, f32) DEQUANTIZE(S, bf16) DEQUANTIZE(S, f16) SPLIT(S, bf16) SPLIT(S, f16)

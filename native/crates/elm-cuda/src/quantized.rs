@@ -47,10 +47,16 @@ impl Quantized {
         gpu.launch("quantize", "dequantize", &dtypes, Grid::over(units, &gpu.limits), &args)
     }
 
-    /// The same as sums of two numbers of half precision.
-    pub fn split(&self, gpu: &Gpu, rows: usize, dtypes: [DType; 2], to: [*mut u8; 2]) -> Run {
+    /// The same as sums of [`terms`] numbers of half precision, the largest first, each matrix `apart` elements from the
+    /// last.
+    pub fn split(&self, gpu: &Gpu, rows: usize, dtypes: [DType; 2], to: *mut u8, apart: usize) -> Run {
         let units = rows * self.dim as usize / UNIT;
-        let args: [&dyn Param; 4] = [&to[0], &to[1], self, &(units as u64)];
+        let args: [&dyn Param; 4] = [&to, &(apart as u64), self, &(units as u64)];
         gpu.launch("quantize", "dequantize_split", &dtypes, Grid::over(units, &gpu.limits), &args)
     }
+}
+
+/// How many numbers of half precision hold one of f32.
+pub fn terms(dtype: DType) -> usize {
+    if dtype == DType::BF16 { 3 } else { 2 }
 }

@@ -145,7 +145,7 @@ export interface AttentionOptions {
  * With `length = kv_length[b]` (all keys without it) query `i` stands at position `length − query_tokens + i`; keys from `length` on are ignored. `causal` hides the keys behind the query's position. With `documents` a query sees the keys whose number equals that of its own position. A query that sees no key gives 0. Query head `h` reads kv head `h / (query_heads / kv_heads)`.
  *
  * Shapes: `q` and `y` are `[batch, query_heads, query_tokens, dim]`, `k` and `v` are `[batch, kv_heads, kv_tokens, dim]`, `documents` is `[batch, kv_tokens]`, `kv_length` is `[batch]`.
- * Dtypes: floats; half precision computes in f32 and rounds once. `documents` and `kv_length` are i32.
+ * Dtypes: floats; half precision computes in f32 and rounds once, or on tensor cores also the weights of the values. `documents` and `kv_length` are i32.
  *
  * Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; Dao et al., 2022, https://arxiv.org/abs/2205.14135; Ainslie et al., 2023, https://arxiv.org/abs/2305.13245
  */

@@ -32,7 +32,8 @@ fn run(call: &KernelCall) -> Run {
     let args: [&dyn Param; 5] = [&delta, &grad, &y, &arguments, &(rows as u64)];
     let grid = Grid::new((rows * 32).div_ceil(THREADS as usize), THREADS);
     gpu.launch("attention", "attention_delta", &[plan.dtype], grid, &args)?;
-    let flash = plan.path == Path::Flash;
+    // Some chips have less shared memory than the tiles of large heads want.
+    let flash = plan.path == Path::Flash && flash_grid(&plan, 1).shared <= gpu.limits.shared;
     if !dq.is_null() {
         if flash {
             let blocks = plan.batch * plan.heads * plan.queries.div_ceil(128);

@@ -3,7 +3,7 @@ use elm_core::{Attrs, DType, Kernel, KernelCall, View, elements};
 use crate::blas::{Matrix, Product};
 use crate::function::Param;
 use crate::grid::Grid;
-use crate::quantized::{Quantized, UNIT};
+use crate::quantized::{Quantized, UNIT, terms};
 use crate::view::{CallExt, Run, address};
 
 pub static KERNELS: &[Kernel] = &[Kernel::new("quantized_matmul", run).with_workspace(workspace)];
@@ -27,14 +27,14 @@ fn size(codes: &View, attrs: &Attrs) -> [usize; 2] {
     [codes.shape()[0], codes.shape()[1] / attrs.int("bits") as usize * 32]
 }
 
-/// Bytes of the parts of the workspace: the numbers of the matrix, what they lost by rounding, and sums in f32.
-fn parts(x: &View, codes: &View, y: &View, attrs: &Attrs) -> [usize; 3] {
+/// Bytes of the numbers of the matrix, as often as they are needed, and of sums in f32.
+fn parts(x: &View, codes: &View, y: &View, attrs: &Attrs) -> [usize; 2] {
     if lines(x) <= FEW_ROWS {
-        return [0; 3];
+        return [0; 2];
     }
     let [rows, dim] = size(codes, attrs);
     let numbers = (rows * dim * x.dtype.size()).next_multiple_of(256);
-    if is_half(x.dtype) { [numbers, numbers, y.elements() * 4] } else { [numbers, 0, 0] }
+    if is_half(x.dtype) { [terms(x.dtype) * numbers, y.elements() * 4] } else { [numbers, 0] }
 }
 
 fn workspace(inputs: &[Option<View>], outputs: &[Option<View>], attrs: &Attrs) -> usize {
@@ -72,8 +72,7 @@ fn run(call: &KernelCall) -> Run {
     }
     let [inner, outer] = if transpose { [dim, rows] } else { [rows, dim] };
     let steps = if transpose { [1, dim as isize] } else { [dim as isize, 1] };
-    let [numbers, rest, _] = parts(x, call.input(1), y, call.attrs);
-    let (low, sums) = (call.workspace.wrapping_add(numbers), call.workspace.wrapping_add(numbers + rest));
+    let [numbers, _] = parts(x, call.input(1), y, call.attrs);
     let matrix = |start, dtype, steps| Matrix { start, dtype, steps, batch: 0 };
     let product = |b: *mut u8, c: *mut u8, dtype, accumulate| Product {
         size: [m, outer, inner],
@@ -88,10 +87,14 @@ fn run(call: &KernelCall) -> Run {
         weights.numbers(gpu, rows, to, call.workspace)?;
         return gpu.multiply(&product(call.workspace, address(y), y.dtype, false));
     }
-    // The matrix counts as f32: tensor cores take it as the sum of two matrices of half precision.
-    weights.split(gpu, rows, to, [call.workspace, low])?;
-    gpu.multiply(&product(low, sums, DType::F32, false))?;
-    gpu.multiply(&product(call.workspace, sums, DType::F32, true))?;
+    // The matrix counts as f32: tensor cores take it as a sum of matrices of half precision, the small ones first.
+    let (count, sums) = (terms(x.dtype), call.workspace.wrapping_add(numbers));
+    let apart = numbers / count;
+    weights.split(gpu, rows, to, call.workspace, apart / x.dtype.size())?;
+    for term in (0..count).rev() {
+        let part = call.workspace.wrapping_add(term * apart);
+        gpu.multiply(&product(part, sums, DType::F32, term + 1 < count))?;
+    }
     let n = y.elements();
     let args: [&dyn Param; 3] = [&address(y), &sums, &(n as u64)];
     gpu.launch("quantized_matmul", "narrow_all", &[y.dtype], Grid::over(n, &gpu.limits), &args)

@@ -8,9 +8,6 @@ pub static OPS: &[&OpDef] = &[&ATTENTION, &ATTENTION_BACKWARD];
 
 use DType::{BF16, F16, F32, F64, I32};
 
-/// Roundings that a kernel may make on one term.
-const TOLERANCE: f64 = 8.0;
-
 const ATTRS: &[AttrDef] = &[
     attr::bool("causal", true, "A query sees its own position and those before it."),
     attr::new("scale", AttrKind::F64, Default::Absent, "Factor of the scores. Default `1 / sqrt(dim)`."),
@@ -26,7 +23,8 @@ static ATTENTION: OpDef = OpDef {
           that sees no key gives 0. Query head `h` reads kv head `h / (query_heads / kv_heads)`.\n\n\
           Shapes: `q` and `y` are `[batch, query_heads, query_tokens, dim]`, `k` and `v` are \
           `[batch, kv_heads, kv_tokens, dim]`, `documents` is `[batch, kv_tokens]`, `kv_length` is `[batch]`.\n\
-          Dtypes: floats; half precision computes in f32 and rounds once. `documents` and `kv_length` are i32.\n\n\
+          Dtypes: floats; half precision computes in f32 and rounds once, or on tensor cores also the weights of the \
+          values. `documents` and `kv_length` are i32.\n\n\
           Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; Dao et al., 2022, \
           https://arxiv.org/abs/2205.14135; Ainslie et al., 2023, https://arxiv.org/abs/2305.13245",
     torch: "nn.functional.scaled_dot_product_attention",
@@ -51,7 +49,7 @@ static ATTENTION: OpDef = OpDef {
     ],
     samples: || cases().iter().map(|case| case.finish(sample(&[&case.q, &case.kv, &case.kv]))).collect(),
     oracle,
-    tolerance: TOLERANCE,
+    tolerance: 8.0,
     autocast: Autocast::Lower,
     ..OpDef::EMPTY
 };
@@ -94,7 +92,7 @@ static ATTENTION_BACKWARD: OpDef = OpDef {
         cases().iter().map(make).collect()
     },
     oracle: backward_oracle,
-    tolerance: TOLERANCE,
+    tolerance: 8.0,
     differentiable: false,
     internal: true,
     ..OpDef::EMPTY
@@ -181,6 +179,16 @@ fn cases() -> Vec<Case> {
         length(Fill::Constant(2.0), full(documents(Fill::Constant(1.0), case([1, 1, 4, 8], [1, 1, 9, 8])))),
         length(Fill::Constant(0.0), case([1, 2, 2, 8], [1, 2, 5, 8])),
         length(Fill::Ints(100, 150), documents(Fill::Documents, case([3, 4, 6, 16], [3, 2, 150, 16]))),
+        // Edges of blocks of tensor cores: 128 queries or keys of one side, 64 of the other.
+        case([1, 2, 129, 64], [1, 1, 193, 64]),
+        documents(Fill::Documents, case([1, 4, 130, 128], [1, 2, 200, 128])),
+        length(
+            Fill::Ints(100, 200),
+            full(documents(Fill::Ints(0, 3), case([2, 2, 33, 64], [2, 1, 200, 64]))),
+        ),
+        full(case([1, 1, 64, 128], [1, 1, 257, 128])),
+        // Few queries, whose keys are split.
+        length(Fill::Ints(0, 300), documents(Fill::Documents, case([3, 4, 2, 128], [3, 2, 300, 128]))),
     ]
 }
 
@@ -244,18 +252,19 @@ fn dot(a: &[f64], b: &[f64]) -> (f64, f64) {
     (terms.clone().sum(), terms.map(f64::abs).sum())
 }
 
-/// What a weight's size counts in the magnitudes for its rounding to the dtype of `v`: matrix units multiply halves, so
-/// kernels may hand them the weights (and the gradients of scores) as such. Nothing in f32 and f64.
-fn rounding_of_weights(call: &OracleCall, first: usize) -> f64 {
-    let dtype = call.spec(first).dtype;
-    let steps = dtype.epsilon() / dtype.accumulator().epsilon();
-    if dtype.size() == 2 { steps / TOLERANCE } else { 0.0 }
+/// What a term's size grows by where its weight is rounded to half precision before the product, as tensor cores want it:
+/// half a step of the dtype, in units of the tolerance.
+fn rounded_weight(dtype: DType) -> f64 {
+    match dtype {
+        BF16 | F16 => dtype.epsilon() / 2.0 / (ATTENTION.tolerance * dtype.accumulator().epsilon()),
+        _ => 0.0,
+    }
 }
 
 /// An absolute error of a score is a relative one of its weight, hence the sizes of the scores in the magnitudes.
 fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
-    let (reader, rounding) = (Reader::new(call, 0, 3), rounding_of_weights(call, 0));
-    let keys = call.shape(1)[2];
+    let reader = Reader::new(call, 0, 3);
+    let (keys, rounded) = (call.shape(1)[2], rounded_weight(call.spec(0).dtype));
     let (mut y, mut y_size) = (vec![0.0; call.values(0).len()], vec![0.0; call.values(0).len()]);
     let (mut lse, mut lse_size) = (Vec::new(), Vec::new());
     for (row, [b, h, i]) in reader.rows() {
@@ -273,7 +282,7 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
         for (&j, (p, (_, size))) in seen.iter().zip(weights.iter().zip(&scores)) {
             for (d, v) in reader.row(2, j).iter().enumerate() {
                 y[row * q.len() + d] += p * v;
-                y_size[row * q.len() + d] += (p * v).abs() * (1.0 + size + mean_size + rounding);
+                y_size[row * q.len() + d] += (p * v).abs() * (1.0 + size + mean_size + rounded);
             }
         }
     }
@@ -284,8 +293,9 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
 }
 
 fn backward_oracle(call: &OracleCall) -> Vec<OracleOutput> {
-    let (reader, rounding) = (Reader::new(call, 1, 6), rounding_of_weights(call, 1));
+    let reader = Reader::new(call, 1, 6);
     let (keys, dim, scale) = (call.shape(2)[2], call.shape(1)[3], reader.scale);
+    let rounded = rounded_weight(call.spec(1).dtype);
     let zeros = |input: usize| vec![(0.0, 0.0); call.values(input).len()];
     let (mut dq, mut dk, mut dv) = (zeros(1), zeros(2), zeros(3));
     let add = |to: &mut (f64, f64), value: f64, size: f64| *to = (to.0 + value, to.1 + size.abs());
@@ -299,8 +309,8 @@ fn backward_oracle(call: &OracleCall) -> Vec<OracleOutput> {
             let p_size = p * (1.0 + score_size * scale + lse.abs());
             let (dp, dp_size) = dot(grad, v);
             let ds = p * (dp - delta) * scale;
-            let ds_size = p_size * (dp_size + delta_size) * scale + ds.abs() * rounding;
-            let p_size = p_size + p * rounding;
+            let ds_size = p_size * (dp_size + delta_size) * scale + ds.abs() * rounded;
+            let p_size = p_size + p * rounded;
             for d in 0..dim {
                 add(&mut dq[row * dim + d], ds * k[d], ds_size * k[d]);
                 add(&mut dk[j * dim + d], ds * q[d], ds_size * q[d]);
