@@ -48,6 +48,8 @@ export interface Converted {
   /** Of the weights. */
   readonly bytes: number;
   readonly vocabSize: number;
+  /** What the other program will miss. */
+  readonly note?: string | undefined;
 }
 
 /**
@@ -100,8 +102,11 @@ async function toGguf(source: ModelSource, path: string, options: ConvertOptions
   const weights = ggufWeights(source, encoding);
   const vocabulary = source.vocabulary ?? (await readVocabulary(source.companions));
   await writeGguf(source, weights, vocabulary, encoding, path, watch(weights, options));
-  return summary(source, "gguf", weights);
+  return { ...summary(source, "gguf", weights), ...(vocabulary === undefined ? { note: NO_TOKENIZER } : {}) };
 }
+
+const NO_TOKENIZER =
+  "no tokenizer.model or tokenizer.json was found, so the file has none and takes ids alone; name one as the tokenizer";
 
 /** The encoding of the source's matrices where GGUF has it, else that of the numbers that their codes stand for. */
 function usualEncoding({ weights }: ModelSource): GgufEncoding {
@@ -113,6 +118,7 @@ function usualEncoding({ weights }: ModelSource): GgufEncoding {
 
 async function toWeights(source: ModelSource, path: string, options: ConvertOptions): Promise<Converted> {
   const { to, replace = false } = options;
+  checkGroups(options.quantize);
   if (options.quantize !== undefined && to !== "mlx") {
     throw new UsageError(`weights in codes of MLX's kind are for the form mlx, not for ${to}`);
   }
@@ -124,6 +130,15 @@ async function toWeights(source: ModelSource, path: string, options: ConvertOpti
   if (to === "corenet") await writeCoreNet(model, path, watch(all, options));
   else await writeFolder(model, { path, format: to as "hf" | "mlx", replace }, watch(all, options));
   return summary(model, to, all);
+}
+
+function checkGroups(quantize: ConvertOptions["quantize"]): void {
+  if (quantize === undefined) return;
+  const { bits, group } = quantize;
+  if (Number.isInteger(bits) && bits >= 2 && bits <= 8 && [32, 64, 128].includes(group)) return;
+  throw new UsageError(
+    `codes have 2 to 8 bits and groups of 32, 64 or 128, got ${bits} bits and groups of ${group}`,
+  );
 }
 
 function encodingFor(weight: Weight, { to, dtype, quantize }: ConvertOptions): Encoding {
