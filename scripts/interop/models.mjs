@@ -32,9 +32,9 @@ export async function saveModel(folder, config) {
   return folder;
 }
 
-/** The small model with a SentencePiece tokenizer. @param {string} folder */
-export async function savePieces(folder) {
-  await saveModel(folder, SMALL);
+/** A model with a SentencePiece tokenizer, whose tokens are fewer. @param {string} folder @param {import("@openelm/models").OpenELMConfig} [config] */
+export async function savePieces(folder, config = SMALL) {
+  await saveModel(folder, config);
   await copyFile(path.join(GOLDENS, "tiny-sp.model"), path.join(folder, "tokenizer.model"));
   return folder;
 }
