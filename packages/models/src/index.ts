@@ -1,3 +1,9 @@
+export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
+export { type OpenModelOptions, openModel } from "./convert/open-model.js";
+export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";
+export { VOCABULARIES, type VocabularySize } from "./convert/vocabulary/size.js";
+export type { Encoding, ScaleName, Weight } from "./convert/weight.js";
+export type { ConvertProgress } from "./convert/write-weight.js";
 export {
   type CausalModel,
   type FinishReason,

@@ -244,26 +244,36 @@ export abstract class Module implements TreeNode {
   }
 
   /**
-   * Takes parameter values from a safetensors file, or copies them from tensors by name.
+   * Takes parameter values from a safetensors file or several, or copies them from tensors by name.
    *
    * Nothing is initialized first, and nothing is changed if a tensor is missing, left over, of another shape or of no
    * float dtype where the parameter has one.
    *
    * @throws FormatError naming the tensors that do not fit, FileError if the file cannot be read.
    */
-  async load(source: string | ReadonlyMap<string, Tensor>, options: LoadOptions = {}): Promise<this> {
-    if (typeof source !== "string") {
+  async load(
+    source: string | readonly string[] | ReadonlyMap<string, Tensor>,
+    options: LoadOptions = {},
+  ): Promise<this> {
+    if (source instanceof Map) {
       this.#take(source, "the given tensors", options, false);
       return this;
     }
+    const paths = typeof source === "string" ? [source] : (source as readonly string[]);
     const { dtype, mmap = false } = options;
     // All parameters of a model are on one device; where they are not, each value moves on to its own.
     const device = options.device ?? this.parameters()[0]?.device;
-    const tensors = await loadSafetensors(source, { device, dtype, mmap });
+    const tensors = new Map<string, Tensor>();
     try {
-      this.#take(tensors, source, options, true);
+      for (const path of paths) {
+        for (const [name, tensor] of await loadSafetensors(path, { device, dtype, mmap })) {
+          tensors.get(name)?.dispose();
+          tensors.set(name, tensor);
+        }
+      }
+      this.#take(tensors, paths.join(", "), options, true);
     } catch (error) {
-      tensors.dispose();
+      for (const tensor of tensors.values()) tensor.dispose();
       throw error;
     }
     return this;

@@ -9,6 +9,8 @@ import { fields, isCollection, Module } from "./module.js";
 export interface QuantizeOptions extends QuantizationOptions {
   /** Whether the layer at `path` is quantized. Default: all are. */
   readonly filter?: ((path: string, layer: Linear | Embedding) => boolean) | undefined;
+  /** Whether the codes will be loaded, so that none are computed now. Default `false`. */
+  readonly pending?: boolean | undefined;
 }
 
 /** Where a layer stands: in a field, an array or a Map. */
@@ -29,7 +31,10 @@ interface Place {
  * quantize(model, { bits: 4, group: 32, filter: (path) => path !== "classifier" });
  * ```
  */
-export function quantize(model: Module, { filter, ...options }: QuantizeOptions = {}): number {
+export function quantize(
+  model: Module,
+  { filter, pending = false, ...options }: QuantizeOptions = {},
+): number {
   const places = [...placesIn(model)].filter(({ path, layer }) => filter?.(path, layer) ?? true);
   const group = options.group ?? 64;
   const unfit = places.filter(({ layer }) => layer.weight.shape[1]! % group !== 0);
@@ -41,15 +46,23 @@ export function quantize(model: Module, { filter, ...options }: QuantizeOptions 
   }
   const done = new Map<Linear | Embedding, Module>();
   for (const { layer, put } of places) {
-    const made =
-      done.get(layer) ??
-      (layer instanceof Linear
-        ? QuantizedLinear.from(layer, options)
-        : QuantizedEmbedding.from(layer, options));
+    const made = done.get(layer) ?? (pending ? withoutCodes(layer, options) : rounded(layer, options));
     done.set(layer, made);
     put(made);
   }
   return done.size;
+}
+
+const rounded = (layer: Linear | Embedding, options: QuantizationOptions): Module =>
+  layer instanceof Linear ? QuantizedLinear.from(layer, options) : QuantizedEmbedding.from(layer, options);
+
+/** A layer of the same shape whose codes are 0 until they are loaded. */
+function withoutCodes(layer: Linear | Embedding, options: QuantizationOptions): Module {
+  const [rows, dim] = layer.weight.shape as [number, number];
+  if (layer instanceof Linear) {
+    return new QuantizedLinear(dim, rows, { ...options, bias: layer.bias !== undefined });
+  }
+  return new QuantizedEmbedding(rows, dim, { ...options, paddingIndex: layer.paddingIndex });
 }
 
 function* placesIn(holder: object, prefix = "", seen = new Set<object>([holder])): Iterable<Place> {

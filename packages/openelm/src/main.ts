@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { describeError } from "./cli/errors.js";
 import { INTERRUPTED_CODE } from "./cli/interrupt.js";
+import { convertCommand } from "./commands/convert.js";
 import { dataCommand } from "./commands/data.js";
 import { describeCommand } from "./commands/describe.js";
 import { doctorCommand } from "./commands/doctor.js";
@@ -21,6 +22,7 @@ const COMMANDS = [
   generateCommand,
   tokenizerCommand,
   dataCommand,
+  convertCommand,
   describeCommand,
   doctorCommand,
 ];

@@ -7,6 +7,7 @@ const COMMANDS = [
   ["generate"],
   ["tokenizer", "train"],
   ["data", "prepare"],
+  ["convert"],
   ["describe"],
   ["doctor"],
 ];
@@ -41,6 +42,9 @@ describe("a wrong call ends with code 2 and says what was probably meant", () =>
     [["generate", "--prompt", "x"], "--model <folder>"],
     [["generate", "--model", "m", "--max-tokens", "0"], "whole number of 1 or more"],
     [["generate", "--model", "m", "--temperature", "hot"], "must be a number at least 0"],
+    [["convert", "model", "out"], "--to <form>"],
+    [["convert", "model", "out", "--to", "onnx"], "Allowed choices are hf, corenet, mlx, gguf"],
+    [["convert", "model", "out", "--to", "hf", "--vocab", "31999x"], "same, released, padded, trained"],
     [["tokenizer", "train"], "missing required argument 'files'"],
   ])("%j", async (args, text) => {
     const { code, stderr } = await openelm(args);

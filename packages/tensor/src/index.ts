@@ -72,7 +72,14 @@ export { defaultGenerator, Generator, type GeneratorState, seed } from "./genera
 export { at, atSync, type MaskIndex } from "./indexing/at.js";
 export type { IndexItem } from "./indexing/parse.js";
 export { setAt } from "./indexing/set-at.js";
-export { type LoadOptions, loadSafetensors, Safetensors } from "./io/load-safetensors.js";
+export {
+  type LoadOptions,
+  loadSafetensors,
+  readSafetensorsHeader,
+  Safetensors,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+} from "./io/load-safetensors.js";
 export { type NamedTensors, type SaveOptions, saveSafetensors } from "./io/save-safetensors.js";
 export { liveTensors } from "./memory.js";
 export { type AttrValue, inputAt, type OpInfo } from "./op-info.js";

@@ -3,10 +3,13 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, FormatError } from "@openelm/native";
+import { QuantizedEmbedding, QuantizedLinear } from "@openelm/nn";
+import { filesOf } from "../convert/files/safetensors-source.js";
 import { HF_NAMES } from "./checkpoint-names.js";
 import type { OpenELMConfig } from "./config.js";
 import { fromHFConfig, toHFConfig } from "./hf-config.js";
 import type { OpenELM } from "./model.js";
+import { type AffineGroups, parseQuantization, type Quantization, quantizationJson } from "./quantization.js";
 
 /**
  * The configuration in a model's folder.
@@ -14,6 +17,35 @@ import type { OpenELM } from "./model.js";
  * @throws FileError if there is no `config.json`, FormatError if it is not that of an OpenELM.
  */
 export async function readConfig(folder: string): Promise<OpenELMConfig> {
+  const { json, path } = await readJson(folder);
+  return fromHFConfig(json, path);
+}
+
+/** A model's folder, as far as its configuration and the names of its files tell. */
+export interface ModelFolder {
+  readonly config: OpenELMConfig;
+  /** How its layers are quantized; undefined where none is. */
+  readonly quantization: Quantization | undefined;
+  /** Its safetensors files. */
+  readonly weights: readonly string[];
+}
+
+/**
+ * What is in a model's folder.
+ *
+ * @throws FileError if a file is missing, FormatError if one does not hold what it should.
+ */
+export async function readModelFolder(folder: string): Promise<ModelFolder> {
+  const { json, path } = await readJson(folder);
+  const { names } = await filesOf(folder);
+  return {
+    config: fromHFConfig(json, path),
+    quantization: parseQuantization(json, path),
+    weights: names.map((name) => join(folder, name)),
+  };
+}
+
+async function readJson(folder: string): Promise<{ json: Record<string, unknown>; path: string }> {
   const path = join(folder, "config.json");
   let text: string;
   try {
@@ -33,7 +65,7 @@ export async function readConfig(folder: string): Promise<OpenELMConfig> {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new FormatError(`${path} must hold an object`, { path });
   }
-  return fromHFConfig(json as Record<string, unknown>, path);
+  return { json: json as Record<string, unknown>, path };
 }
 
 /**
@@ -44,7 +76,7 @@ export async function readConfig(folder: string): Promise<OpenELMConfig> {
  * @throws FileError if a file cannot be written.
  */
 export async function saveOpenELM(model: OpenELM, folder: string): Promise<void> {
-  const config = toHFConfig(model.config, model.norm.weight.dtype);
+  const config = { ...toHFConfig(model.config, model.norm.weight.dtype), ...quantizationIn(model) };
   const path = join(folder, "config.json");
   try {
     await mkdir(folder, { recursive: true });
@@ -61,4 +93,14 @@ export async function saveOpenELM(model: OpenELM, folder: string): Promise<void>
     await rm(temporary, { force: true }).catch(() => undefined);
     throw new FileError(`cannot write ${path}: ${(cause as Error).message}`, { path, cause });
   }
+}
+
+/** What `config.json` says of quantized layers, for programs that read MLX's folders. */
+function quantizationIn(model: OpenELM): Record<string, unknown> {
+  const layers = new Map<string, AffineGroups>();
+  for (const [path, module] of model.namedModules()) {
+    if (!(module instanceof QuantizedLinear || module instanceof QuantizedEmbedding)) continue;
+    layers.set(HF_NAMES.toFile(path), { bits: module.bits, group: module.group });
+  }
+  return layers.size === 0 ? {} : { quantization: quantizationJson(layers) };
 }

@@ -1,6 +1,5 @@
 // Shape suffixes: B batch, T time, D model width, V vocabulary.
 
-import { join } from "node:path";
 import {
   Attention,
   type AttentionContext,
@@ -30,8 +29,9 @@ import {
 } from "@openelm/tensor";
 import { HF_NAMES } from "./checkpoint-names.js";
 import { type OpenELMConfig, type OpenELMOptions, type OpenELMSize, openelmConfig } from "./config.js";
-import { readConfig } from "./files.js";
+import { readModelFolder } from "./files.js";
 import type { LayerShape } from "./layerwise-scaling.js";
+import { quantizeLike } from "./quantize-like.js";
 
 /** A pre-norm transformer layer: attention and feed-forward, each added to the stream. */
 export class OpenELMLayer extends Module {
@@ -139,15 +139,17 @@ export class OpenELM extends Module {
   }
 
   /**
-   * Loads a model from a folder with `config.json` and `model.safetensors`, as the Hugging Face port has them. Weights
-   * are not initialized first.
+   * Loads a model from a folder with `config.json` and `model.safetensors` or its parts, as the Hugging Face port and
+   * mlx-lm have them, quantized or not. Weights are not initialized first.
    *
    * @throws FileError if a file is missing, FormatError if one does not hold what it should.
    */
   static async load(folder: string, options: LoadModelOptions = {}): Promise<OpenELM> {
-    const model = new OpenELM(await readConfig(folder));
+    const { config, quantization, weights } = await readModelFolder(folder);
+    const model = new OpenELM(config);
+    if (quantization !== undefined) quantizeLike(model, quantization, weights);
     const device = options.device ?? defaults().device;
-    return model.load(join(folder, "model.safetensors"), { ...options, device, names: HF_NAMES });
+    return model.load(weights, { ...options, device, names: HF_NAMES });
   }
 
   /** What it was made of, with nothing left open. */

@@ -58,17 +58,38 @@ export const FORMAT_DTYPES: Readonly<Record<DType, string>> = {
 
 const OURS = new Map(Object.entries(FORMAT_DTYPES).map(([ours, theirs]) => [theirs, ours as DType]));
 
-interface Entry {
+/** Where a tensor lies in a safetensors file. */
+export interface SafetensorsEntry {
   readonly name: string;
+  /** As the format calls it, such as `"BF16"`. */
   readonly dtype: string;
   readonly shape: readonly number[];
+  /** Byte of the file at which it begins. */
   readonly start: number;
+}
+
+/** What a safetensors file says of itself. */
+export interface SafetensorsHeader {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of the file. */
+  readonly tensors: readonly SafetensorsEntry[];
 }
 
 interface Header {
   readonly file: number;
   readonly header: { readonly __metadata__?: Readonly<Record<string, string>> | null };
-  readonly tensors: readonly Entry[];
+  readonly tensors: readonly SafetensorsEntry[];
+}
+
+/**
+ * Names, dtypes, shapes and places of the tensors in a safetensors file, of which nothing else is read.
+ *
+ * @throws FormatError naming the file, for one that is cut off or contradicts itself; FileError for one that cannot be read.
+ */
+export function readSafetensorsHeader(path: string): SafetensorsHeader {
+  const { file, header, tensors } = openHeader(resolve(path));
+  core.closeSafetensors(file);
+  return { metadata: header.__metadata__ ?? {}, tensors };
 }
 
 /**
@@ -149,7 +170,7 @@ function openHeader(path: string): Header {
   }
 }
 
-function dtypeOf(path: string, { name, dtype }: Entry): DType {
+function dtypeOf(path: string, { name, dtype }: SafetensorsEntry): DType {
   const ours = OURS.get(dtype);
   if (ours !== undefined) return ours;
   const known = [...OURS.keys()].join(", ");
@@ -161,7 +182,7 @@ function dtypeOf(path: string, { name, dtype }: Entry): DType {
 
 /** How the bytes of a tensor come into memory. */
 interface Reader {
-  read(entry: Entry, dtype: DType, device: Device): Tensor | Promise<Tensor>;
+  read(entry: SafetensorsEntry, dtype: DType, device: Device): Tensor | Promise<Tensor>;
   close(): void | Promise<void>;
 }
 
@@ -172,7 +193,7 @@ class MapReader implements Reader {
     this.#file = file;
   }
 
-  read({ start, shape }: Entry, dtype: DType, device: Device): Tensor {
+  read({ start, shape }: SafetensorsEntry, dtype: DType, device: Device): Tensor {
     if (device.name === "meta") return full(shape, 0, { dtype, device });
     const id = core.mapTensor(this.#file, device.id, start, DTYPE_INFO[dtype].index, shape);
     return new Tensor(id, dtype, shape, device);
@@ -191,7 +212,7 @@ class CopyReader implements Reader {
     this.#path = path;
   }
 
-  async read({ name, start, shape }: Entry, dtype: DType, device: Device): Promise<Tensor> {
+  async read({ name, start, shape }: SafetensorsEntry, dtype: DType, device: Device): Promise<Tensor> {
     const bytes = new Uint8Array(elements(shape) * DTYPE_INFO[dtype].size);
     for (let at = 0; at < bytes.length; ) {
       const { bytesRead } = await this.#handle.read(
