@@ -137,7 +137,8 @@ impl Skinny for f64 {
 /// `out[i, j] = Σₖ a[i, k] · b[j, k]`, both with `k` side by side; rows of `out` lie `stride` apart.
 ///
 /// Element `k` goes to running sum `k mod 32`, and the sums are added pairwise at the end. Tiles hold as many running
-/// sums as fit the registers; few rows of `a` take few of `b`, so that memory is read as it lies.
+/// sums as fit the registers; where one or two rows of `a` leave the processor idle, rows of `b` come one after the
+/// other, as memory has them.
 ///
 /// # Safety
 /// The matrices are readable at these sizes, nobody else touches `out`, and the
@@ -154,8 +155,8 @@ unsafe fn dots<V: Vector, B: Load<V>, const U: usize, const WIDE: bool>(
     // SAFETY: passed on from the caller.
     unsafe {
         match size[0] {
-            1 => tiles::<V, B, 1, 1, U>(size, a, b, out),
-            2 if WIDE => tiles::<V, B, 2, 1, U>(size, a, b, out),
+            1 if size_of::<B>() == 4 => tiles::<V, B, 1, 1, U>(size, a, b, out),
+            2 if WIDE && size_of::<B>() == 4 => tiles::<V, B, 2, 1, U>(size, a, b, out),
             4 if WIDE => tiles::<V, B, 4, 2, U>(size, a, b, out),
             _ if WIDE => tiles::<V, B, 2, 4, U>(size, a, b, out),
             _ => tiles::<V, B, 1, 2, U>(size, a, b, out),
