@@ -7,6 +7,7 @@ use crate::element::Real;
 use crate::nd::Walk;
 use crate::scratch;
 use crate::simd::{Slices, Vector};
+use crate::stream_store::Stores;
 use crate::view::{Ptr, ptr};
 
 /// Elements that one task handles, about; fixed, so that the split does not depend on the number of threads.
@@ -123,7 +124,8 @@ pub fn map_lines<T: Slices>(
     let along = Lines::new(axis, [&x.layout, &second.layout, &out.layout]);
     let (from, other, to, steps) = (ptr::<T>(x), ptr::<T>(second), ptr::<T>(out), along.steps);
     let has_second = also.is_some();
-    let in_place = T::WIDE && steps[2] == 1;
+    let (is_dense, stores) = (steps[2] == 1, Stores::of(out));
+    let in_place = T::WIDE && is_dense && !stores.past_caches();
     let part = scratch::aligned(length);
     along.run(
         pool,
@@ -153,7 +155,13 @@ pub fn map_lines<T: Slices>(
                                 false => &mut *for_out,
                             };
                             body(x, second, out);
-                            if !in_place {
+                            if !in_place && is_dense {
+                                stores.fill(
+                                    to.moved(at[2]).slice_mut(0, length),
+                                    #[inline(always)]
+                                    |at, part| T::narrow(&for_out[at], part),
+                                );
+                            } else if !in_place {
                                 store(to, at[2], steps[2], for_out);
                             }
                         }

@@ -197,24 +197,27 @@ fn erf_near(s: f32) -> f32 {
     s.mul_add(p, 1.283_791_7e-1)
 }
 
-/// `1 − erf z` for `½ ≤ z ≤ 12`, within 8 units in the last place: `t·e^(−z²)·e^P(t)` with `t = 1 / (1 + z/2)`.
+/// `1 − erf z` for `0 ≤ z ≤ 12`, within 8 units in the last place: `t·Q(t)·e^(−z²)` with `t = 1 / (1 + z/2)`.
 ///
-/// `P` is interpolated at the Chebyshev points of `½ ≤ z ≤ 10.3`, beyond which the result is 0. The caller gives `z²`
-/// and what it lost to rounding, which comes back as a factor `1 − loss`: or large `z` would lose digits.
+/// `Q` interpolates `e^(z²)·erfc z / t`, which lies between 0.28 and 1, at the Chebyshev points of `0 ≤ z ≤ 10.4`, beyond
+/// which the result is 0. The caller gives `z²` and what it lost to rounding, which comes back as a factor
+/// `1 − loss`: or large `z` would lose digits.
 #[inline(always)]
 fn erfc_far(z: f32, square: f32, loss: f32) -> f32 {
     let t = 2.0 / (2.0 + z);
     let u = t - 0.5;
-    let p = u.mul_add(-0.094_685_55, -0.235_955_27);
-    let p = u.mul_add(p, 0.121_095_575);
-    let p = u.mul_add(p, 0.277_940_1);
-    let p = u.mul_add(p, -0.158_400_7);
-    let p = u.mul_add(p, -0.375_045_6);
-    let p = u.mul_add(p, 0.189_380_47);
-    let p = u.mul_add(p, 1.345_285_5);
-    let p = u.mul_add(p, -0.671_794_1);
+    let q = u.mul_add(0.033_277_14, -0.010_524_491);
+    let q = u.mul_add(q, -0.075_236_74);
+    let q = u.mul_add(q, 0.052_791_23);
+    let q = u.mul_add(q, 0.097_948_134);
+    let q = u.mul_add(q, -0.103_566);
+    let q = u.mul_add(q, -0.172_043_59);
+    let q = u.mul_add(q, 0.145_765_26);
+    let q = u.mul_add(q, 0.558_943_5);
+    let q = u.mul_add(q, 0.687_160_73);
+    let q = u.mul_add(q, 0.510_791_36);
     let e = exp_below(-square);
-    t * exp_below(p) * loss.mul_add(-e, e)
+    t * q * loss.mul_add(-e, e)
 }
 
 /// `erf x`, within 2 units in the last place.
@@ -227,7 +230,7 @@ pub fn erf(x: f32) -> f32 {
     if x.abs() < 1.0 { near } else { far }
 }
 
-/// `Φ(x) = (1 + erf(x/√2)) / 2`, the distribution function of the standard normal, within 2 units in the
+/// `Φ(x) = (1 + erf(x/√2)) / 2`, the distribution function of the standard normal, within 3 units in the
 /// last place above −0.7 and 8 in the lower tail, where `1 + erf` would cancel.
 #[inline(always)]
 pub fn normal_cdf(x: f32) -> f32 {
@@ -235,10 +238,7 @@ pub fn normal_cdf(x: f32) -> f32 {
     let square = 0.5 * size * size;
     let loss = (0.5 * size).mul_add(size, -square);
     let tail = 0.5 * erfc_far(size * std::f32::consts::FRAC_1_SQRT_2, square, loss);
-    let far = if x > 0.0 { 1.0 - tail } else { tail };
-    let z = x * std::f32::consts::FRAC_1_SQRT_2;
-    let near = z.mul_add(erf_near(z * z), z).mul_add(0.5, 0.5);
-    if z.abs() < 0.5 { near } else { far }
+    if x > 0.0 { 1.0 - tail } else { tail }
 }
 
 #[cfg(test)]
@@ -288,7 +288,7 @@ mod tests {
         assert!(worst(erf, libm::erf, -5.0, 5.0) < 2.0);
         assert!(worst(erf, libm::erf, -1e-3, 1e-3) < 2.0);
         let phi = |x: f64| 0.5 * libm::erfc(-x / 2f64.sqrt());
-        assert!(worst(normal_cdf, phi, -0.7, 6.0) < 2.0);
+        assert!(worst(normal_cdf, phi, -0.7, 6.0) < 3.0);
         assert!(worst(normal_cdf, phi, -13.0, -0.7) < 8.0);
         assert_eq!([erf(f32::INFINITY), erf(f32::NEG_INFINITY), erf(0.0)], [1.0, -1.0, 0.0]);
         assert_eq!([normal_cdf(f32::INFINITY), normal_cdf(f32::NEG_INFINITY)], [1.0, 0.0]);

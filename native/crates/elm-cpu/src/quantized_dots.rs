@@ -15,8 +15,9 @@ use crate::quantized::{Quantized, UNIT};
 use crate::scratch;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
-use crate::simd::{Base, Load, Slices, Vector, distance, prefetch};
+use crate::simd::{Base, Load, Slices, Vector};
 use crate::skinny::{Lies, Out, RowsOf, Skinny, total};
+use crate::stream_store::prefetch;
 
 /// Rows of the matrix that are taken at once.
 const ROWS: usize = 4;
@@ -378,7 +379,8 @@ unsafe fn block<V: Codes, W: Width, const I: usize, const J: usize, const U: usi
 {
     const { assert!(U * V::LANES == UNIT) };
     let shift = units_of_group.trailing_zeros();
-    let ahead = distance(units * W::BYTES, J);
+    // The same place of the next rows; hardware does not follow so many short streams.
+    let ahead = units * W::BYTES * J;
     let mut sums = [[[V::splat(0.0); U]; J]; I];
     // SAFETY: units and groups lie inside the rows, and rows and columns inside the matrices by the caller's promise.
     unsafe {

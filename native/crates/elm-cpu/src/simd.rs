@@ -125,13 +125,6 @@ pub fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// How many bytes ahead rows that lie behind each other are asked for, where `together` of them are read side by side:
-/// the next ones at the same place, or for long rows a part of the page, since hardware follows neither so many short
-/// streams nor any across pages.
-pub fn distance(row: usize, together: usize) -> usize {
-    if row >= 4096 { 2048 } else { row * together }
-}
-
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     use std::arch::x86_64::*;

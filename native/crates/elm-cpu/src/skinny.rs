@@ -14,7 +14,8 @@ use crate::element::{Float, Real};
 use crate::level::{Level, avx512, level};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86;
-use crate::simd::{Base, Load, Portable, Vector, distance, prefetch};
+use crate::simd::{Base, Load, Portable, Vector};
+use crate::stream_store::{LINE, prefetch};
 
 /// Most rows that these kernels are for.
 pub const MAX_ROWS: usize = 16;
@@ -135,13 +136,37 @@ impl Skinny for f64 {
 
 /// `out[i, j] = Σₖ a[i, k] · b[j, k]`, both with `k` side by side; rows of `out` lie `stride` apart.
 ///
-/// Element `k` goes to running sum `k mod 32`, and the sums are added pairwise at the end.
+/// Element `k` goes to running sum `k mod 32`, and the sums are added pairwise at the end. Tiles hold as many running
+/// sums as fit the registers; where one or two rows of `a` leave the processor idle, rows of `b` come one after the
+/// other, as memory has them.
 ///
 /// # Safety
 /// The matrices are readable at these sizes, nobody else touches `out`, and the
 /// machine has the features of `V`.
 #[inline(always)]
 unsafe fn dots<V: Vector, B: Load<V>, const U: usize, const WIDE: bool>(
+    size: [usize; 3],
+    a: RowsOf<V::Scalar>,
+    b: RowsOf<B>,
+    out: Out<V::Scalar>,
+) where
+    V::Scalar: Load<V>,
+{
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match size[0] {
+            1 if size_of::<B>() == 4 => tiles::<V, B, 1, 1, U>(size, a, b, out),
+            2 if WIDE && size_of::<B>() == 4 => tiles::<V, B, 2, 1, U>(size, a, b, out),
+            4 if WIDE => tiles::<V, B, 4, 2, U>(size, a, b, out),
+            _ if WIDE => tiles::<V, B, 2, 4, U>(size, a, b, out),
+            _ => tiles::<V, B, 1, 2, U>(size, a, b, out),
+        }
+    }
+}
+
+/// The product in tiles of `I` rows and `J` columns, all rows of one group of columns after the other.
+#[inline(always)]
+unsafe fn tiles<V: Vector, B: Load<V>, const I: usize, const J: usize, const U: usize>(
     [rows, columns, k]: [usize; 3],
     a: RowsOf<V::Scalar>,
     b: RowsOf<B>,
@@ -149,37 +174,44 @@ unsafe fn dots<V: Vector, B: Load<V>, const U: usize, const WIDE: bool>(
 ) where
     V::Scalar: Load<V>,
 {
+    // Hardware foresees one row after the other. Several at once are too many short streams for it: there the next
+    // group is asked for as it lies, bit by bit over all tiles of this one.
+    let is_dense = J > 1 && b.stride == k as isize;
+    let tiles = rows / I + rows % I;
+    let each = if is_dense { (J * LANES * size_of::<B>()).div_ceil(tiles).next_multiple_of(LINE) } else { 0 };
     let mut column = 0;
     // SAFETY: the blocks below stay inside the sizes that the caller vouches for.
     unsafe {
-        if WIDE && rows == 1 {
-            while column + 4 <= columns {
-                block::<V, B, 1, 4, U>(k, a, b, [0, column], out);
-                column += 4;
-            }
-        }
-        while column < columns {
-            let two = column + 2 <= columns;
+        while column + J <= columns {
+            let mut ahead = Ahead { start: b.row(column + J).cast(), each };
             let mut row = 0;
-            while WIDE && two && row + 4 <= rows {
-                block::<V, B, 4, 2, U>(k, a, b, [row, column], out);
-                row += 4;
-            }
-            while !two && row + 2 <= rows {
-                block::<V, B, 2, 1, U>(k, a, b, [row, column], out);
-                row += 2;
+            while row + I <= rows {
+                block::<V, B, I, J, U>(k, a, b, [row, column], out, ahead);
+                ahead.start = ahead.start.wrapping_add(k / LANES * each);
+                row += I;
             }
             while row < rows {
-                if two {
-                    block::<V, B, 1, 2, U>(k, a, b, [row, column], out);
-                } else {
-                    block::<V, B, 1, 1, U>(k, a, b, [row, column], out);
-                }
+                block::<V, B, 1, J, U>(k, a, b, [row, column], out, ahead);
+                ahead.start = ahead.start.wrapping_add(k / LANES * each);
                 row += 1;
             }
-            column += if two { 2 } else { 1 };
+            column += J;
+        }
+        while column < columns {
+            for row in 0..rows {
+                let nothing = Ahead { start: std::ptr::null(), each: 0 };
+                block::<V, B, 1, 1, U>(k, a, b, [row, column], out, nothing);
+            }
+            column += 1;
         }
     }
+}
+
+/// What is asked for while a tile is computed: `each` bytes a step, from `start` on.
+#[derive(Clone, Copy)]
+struct Ahead {
+    start: *const u8,
+    each: usize,
 }
 
 /// `I` rows times `J` columns with all running sums in registers.
@@ -190,6 +222,7 @@ unsafe fn block<V: Vector, B: Load<V>, const I: usize, const J: usize, const U: 
     b: RowsOf<B>,
     [row, column]: [usize; 2],
     out: Out<V::Scalar>,
+    ahead: Ahead,
 ) where
     V::Scalar: Load<V>,
 {
@@ -206,16 +239,22 @@ unsafe fn block<V: Vector, B: Load<V>, const I: usize, const J: usize, const U: 
         for j in 0..J {
             right[j] = b.row(column + j);
         }
-        let ahead = distance(k * size_of::<B>(), J);
         let mut at = 0;
-        while at < whole {
-            for j in 0..J {
-                let line = right[j].wrapping_add(at).cast::<u8>().wrapping_add(ahead);
-                prefetch(line);
-                // 32 numbers of 4 bytes are two lines.
-                if size_of::<B>() > 2 {
-                    prefetch(line.wrapping_add(64));
+        if J == 1 {
+            // A short loop would be half counting.
+            while at + 4 * LANES <= whole {
+                for part in 0..4 {
+                    step(&mut sums, left, right, at + part * LANES);
                 }
+                at += 4 * LANES;
+            }
+        }
+        let mut soon = ahead.start;
+        while at < whole {
+            let end = soon.wrapping_add(ahead.each);
+            while soon < end {
+                prefetch(soon);
+                soon = soon.wrapping_add(LINE);
             }
             step(&mut sums, left, right, at);
             at += LANES;

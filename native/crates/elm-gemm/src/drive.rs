@@ -3,7 +3,7 @@ use std::mem::MaybeUninit;
 
 use crate::level::Level;
 use crate::matrix::Matrix;
-use crate::micro::{self, Kernel, Number, Target, Word};
+use crate::micro::{self, Kernel, Number, Source, Target, Word};
 use crate::operand::{Operand, Output};
 use crate::pack::{self, Part};
 use crate::plan::{Blocks, Grid, packing};
@@ -79,25 +79,91 @@ pub unsafe fn multiply<A, B, Y>(
     if m == 0 || n == 0 {
         return;
     }
-    if out.columns != 1 && n > 1 {
-        assert!(out.rows == 1 || m == 1, "one axis of the result lies straight");
-        // SAFETY: the same product, transposed.
-        return unsafe {
-            multiply(run, level, [n, m, k], b.transposed(), a.transposed(), out.transposed(), add)
-        };
-    }
     assert!(Y::IS_SUM || !add, "a rounded product cannot be added to");
-    let (down, across) = (a, b.transposed());
+    let is_straight = out.columns == 1 || n == 1;
+    assert!(is_straight || out.rows == 1 || m == 1, "one axis of the result lies straight");
+    let across = b.transposed();
+    let in_pairs = A::pair_kernel(level).is_some() && B::pair_kernel(level).is_some();
+    let lanes = A::Sum::kernel(level).lanes;
+    // The side of whole lanes is the one whose width is rounded up.
+    let waste = m.next_multiple_of(lanes) - m;
+    let reads_weights = m < n
+        && 8 * waste <= m
+        && m <= 128
+        && k >= WORTH_TURNING
+        && as_it_lies(across, in_pairs, k, m).is_some();
+    if !is_straight || reads_weights {
+        // SAFETY: the same product, transposed.
+        unsafe { panels(run, level, [n, m, k], across, a, out.transposed(), add) };
+    } else {
+        // SAFETY: passed on from the caller.
+        unsafe { panels(run, level, size, a, across, out, add) };
+    }
+}
+
+/// The product of the lines of `down` and of `across`, whichever way the result lies.
+///
+/// # Safety
+/// As for [`multiply`].
+unsafe fn panels<A, B, Y>(
+    run: &impl Run,
+    level: Level,
+    size: [usize; 3],
+    down: Matrix<A>,
+    across: Matrix<B>,
+    out: Matrix<Y>,
+    add: bool,
+) where
+    A: Operand<Sum: Accumulator>,
+    B: Operand<Sum = A::Sum>,
+    Y: Output<Sum = A::Sum>,
+{
+    let [m, n, k] = size;
     // SAFETY: passed on from the caller; panels are packed inside the matrices.
     unsafe {
         // Both are one type where both have the kernel.
         if let (Some(kernel), Some(_)) = (A::pair_kernel(level), B::pair_kernel(level)) {
-            let product = Product { kernel, elements_per_word: 2, size, out, add };
+            let lying = [as_it_lies(down, true, k, n).map(Source::cast), None];
+            let product = Product { kernel, elements_per_word: 2, size, out, add, lying };
             return product.run(run, &|p, to| pack::pairs(down, p, to), &|p, to| pack::pairs(across, p, to));
         }
-        let product = Product { kernel: A::Sum::kernel(level), elements_per_word: 1, size, out, add };
+        let kernel = A::Sum::kernel(level);
+        let across_lies = side_by_side(across, m).filter(|_| n.is_multiple_of(kernel.lanes));
+        let lying = [as_it_lies(down, false, k, n).map(Source::cast), across_lies.map(Source::cast)];
+        let product = Product { kernel, elements_per_word: 1, size, out, add, lying };
         product.run(run, &|p, to| pack::widened(down, p, to), &|p, to| pack::widened(across, p, to));
     }
+}
+
+/// Steps that make up for turning a tile.
+const WORTH_TURNING: usize = 128;
+
+/// Lines of `down` as a micro-kernel can read them without packing: their steps lie together, and they are read a few
+/// times only, since few `lines` of the other operand meet them. Lines a page apart push each other out of the first
+/// cache in between.
+fn as_it_lies<T: Operand>(from: Matrix<T>, in_pairs: bool, k: usize, lines: usize) -> Option<Source<T>> {
+    let is_word = if in_pairs { k.is_multiple_of(2) } else { size_of::<T>() == size_of::<T::Sum>() };
+    let line_bytes = from.rows * size_of::<T>() as isize;
+    let step_bytes = (if in_pairs { 2 } else { 1 } * size_of::<T>()) as isize;
+    let few = if line_bytes % 4096 == 0 { 64 } else { 256 };
+    (is_word && lines <= few && (from.columns == 1 || k <= 1)).then_some(Source {
+        start: from.start,
+        line_bytes,
+        step_bytes,
+    })
+}
+
+/// The same for `across`, whose lines must lie side by side. Steps far apart come from the second cache each time.
+fn side_by_side<T: Operand>(from: Matrix<T>, lines: usize) -> Option<Source<T>> {
+    let is_word = size_of::<T>() == size_of::<T::Sum>();
+    let line_bytes = size_of::<T>() as isize;
+    let step_bytes = from.columns * line_bytes;
+    let few = if step_bytes.unsigned_abs() <= 1024 { 128 } else { 64 };
+    (is_word && lines <= few && from.rows == 1).then_some(Source {
+        start: from.start,
+        line_bytes,
+        step_bytes,
+    })
 }
 
 struct Product<W, Y: Output> {
@@ -106,6 +172,8 @@ struct Product<W, Y: Output> {
     size: [usize; 3],
     out: Matrix<Y>,
     add: bool,
+    /// Operands, down and across, that are read as they lie.
+    lying: [Option<Source<W>>; 2],
 }
 
 /// Packs part of an operand.
@@ -122,10 +190,9 @@ impl<W: Word, Y: Output<Sum: Number>> Product<W, Y> {
         let kept =
             if !Y::IS_SUM && blocks.depth.count() > 1 { blocks.rows.part * blocks.columns.part } else { 0 };
         let lines = [blocks.rows.part.min(m), blocks.columns.part.min(n)];
-        let [of_down, of_across] = [
-            lines[0].next_multiple_of(self.kernel.rows) * words,
-            lines[1].next_multiple_of(self.kernel.columns) * words,
-        ];
+        let widths = [self.kernel.rows, self.kernel.columns];
+        let [of_down, of_across] = [0, 1]
+            .map(|i| if self.lying[i].is_some() { 0 } else { lines[i].next_multiple_of(widths[i]) * words });
         let bytes = (of_down + of_across) * size_of::<W>() + kept * size_of::<Y::Sum>();
         with_buffer(bytes, |buffer| {
             let down = Shared(buffer.cast::<W>());
@@ -138,14 +205,15 @@ impl<W: Word, Y: Output<Sum: Number>> Product<W, Y> {
                         let depth = blocks.depth.range(index);
                         let block = Block {
                             size: [rows.len(), columns.len(), depth.len().div_ceil(self.elements_per_word)],
-                            down,
-                            across,
+                            down: self.panels(0, down, [rows.start, depth.start]),
+                            across: self.panels(1, across, [columns.start, depth.start]),
                             out: self.out.at_row(rows.start).at_column(columns.start),
                             sums: Matrix::row_major(sums, columns.len()),
                             first: index == 0 && !self.add,
                             last: index + 1 == depths,
                         };
-                        self.pack(run, &block, [&rows, &columns, &depth], pack_down, pack_across);
+                        let packed = [down, across];
+                        self.pack(run, packed, [&rows, &columns, &depth], pack_down, pack_across);
                         // SAFETY: both operands have been packed for this block.
                         unsafe { self.multiply_block(run, &block) };
                     }
@@ -154,17 +222,26 @@ impl<W: Word, Y: Output<Sum: Number>> Product<W, Y> {
         });
     }
 
+    /// Where the panels of operand `index` are read in a block that starts at this line and element of `k`.
+    fn panels(&self, index: usize, packed: Shared<W>, [line, depth]: [usize; 2]) -> Panels<W> {
+        let width = [self.kernel.rows, self.kernel.columns][index];
+        match self.lying[index] {
+            Some(source) => Panels::Lying(source.at(line, depth / self.elements_per_word)),
+            None => Panels::Packed(packed.0, width),
+        }
+    }
+
     /// Panels of both operands, side by side.
     fn pack(
         &self,
         run: &impl Run,
-        block: &Block<W, Y>,
+        [to_down, to_across]: [Shared<W>; 2],
         [rows, columns, depth]: [&std::ops::Range<usize>; 3],
         pack_down: Pack<W>,
         pack_across: Pack<W>,
     ) {
         let [m, n, _] = self.size;
-        let steps = block.size[2];
+        let steps = depth.len().div_ceil(self.elements_per_word);
         let part = |lines: usize, range: &std::ops::Range<usize>, width: usize| Part {
             lines,
             first: range.start,
@@ -176,16 +253,17 @@ impl<W: Word, Y: Output<Sum: Number>> Product<W, Y> {
         let across = part(n, columns, self.kernel.columns);
         let [of_down, of_across] =
             [&down, &across].map(|part| packing(part.panels.len(), part.width * steps));
-        let tasks = of_down.count();
-        run.run(tasks + of_across.count(), &|task| {
+        let [down_tasks, across_tasks] = [(0, of_down), (1, of_across)]
+            .map(|(index, split)| if self.lying[index].is_some() { 0 } else { split.count() });
+        run.run(down_tasks + across_tasks, &|task| {
             // The whole values, which may be shared, and not the addresses in them.
-            let block = &*block;
-            if task < tasks {
-                pack_down(&Part { panels: of_down.range(task), ..down.clone() }, block.down.0);
+            let (to_down, to_across) = (&to_down, &to_across);
+            if task < down_tasks {
+                pack_down(&Part { panels: of_down.range(task), ..down.clone() }, to_down.0);
             } else {
                 pack_across(
-                    &Part { panels: of_across.range(task - tasks), ..across.clone() },
-                    block.across.0,
+                    &Part { panels: of_across.range(task - down_tasks), ..across.clone() },
+                    to_across.0,
                 );
             }
         });
@@ -195,29 +273,50 @@ impl<W: Word, Y: Output<Sum: Number>> Product<W, Y> {
     /// The panels of the block are packed, and the block lies inside the result.
     unsafe fn multiply_block(&self, run: &impl Run, block: &Block<W, Y>) {
         let [m, n, steps] = block.size;
-        let Kernel { rows, columns, run: kernel } = self.kernel;
+        let Kernel { rows, columns, lanes, run: kernel } = self.kernel;
         let grid = Grid::of(m.div_ceil(rows), n.div_ceil(columns), rows * columns * steps);
         run.run(grid.tasks(), &|task| {
             for across in grid.across.range(task % grid.across.count()) {
                 for down in grid.down.range(task / grid.across.count()) {
                     let (row, column) = (down * rows, across * columns);
                     let size = [rows.min(m - row), columns.min(n - column)];
-                    // SAFETY: the panels are packed; tasks have tiles of their own.
-                    unsafe {
-                        let (a, b) = (block.down.0.add(row * steps), block.across.0.add(column * steps));
-                        block.tile(row, column, size, columns, |out| kernel(size[0], steps, a, b, out));
-                    }
+                    let (a, b) = (block.down.at(row, steps), block.across.at(column, steps));
+                    let width = size[1].next_multiple_of(lanes);
+                    // SAFETY: the panels are packed or lie in a matrix that has these lines; tasks have tiles of their
+                    // own.
+                    unsafe { block.tile(row, column, size, width, |out| kernel(size, steps, a, b, out)) };
                 }
             }
         });
     }
 }
 
+/// Panels of one operand in a block.
+enum Panels<W> {
+    /// Behind each other, of a width.
+    Packed(*mut W, usize),
+    Lying(Source<W>),
+}
+
+impl<W> Panels<W> {
+    /// The panel that begins with this line.
+    #[inline(always)]
+    fn at(&self, line: usize, steps: usize) -> Source<W> {
+        match *self {
+            Panels::Packed(start, width) => Source::panel(start.wrapping_add(line * steps), width),
+            Panels::Lying(source) => source.at(line, 0),
+        }
+    }
+}
+
+// SAFETY: as for `Shared`; matrices that are read as they lie are written by nobody.
+unsafe impl<W: Send> Sync for Panels<W> {}
+
 /// A block of the result and what it is made from.
 struct Block<W, Y: Output> {
     size: [usize; 3],
-    down: Shared<W>,
-    across: Shared<W>,
+    down: Panels<W>,
+    across: Panels<W>,
     out: Matrix<Y>,
     /// Sums of a result that is rounded, until they are complete.
     sums: Matrix<Y::Sum>,
@@ -241,32 +340,59 @@ impl<W, Y: Output<Sum: Number>> Block<W, Y> {
     ) {
         let rounds_at_once = !Y::IS_SUM && self.first && self.last;
         let sums = if Y::IS_SUM { self.out.cast() } else { self.sums };
-        if columns == width && !rounds_at_once {
+        let is_straight = sums.columns == 1 || columns == 1;
+        if columns == width && is_straight && !rounds_at_once {
             kernel(Target { start: sums.at(row, column), stride: sums.rows, add: !self.first });
         } else {
             let mut room = Tile([const { MaybeUninit::uninit() }; TILE]);
             let start = room.0.as_mut_ptr().cast::<Y::Sum>();
             kernel(Target { start, stride: width as isize, add: false });
-            for i in 0..rows {
-                // SAFETY: the kernel has written these rows; the rest is the caller's promise.
-                unsafe {
-                    let tile = std::slice::from_raw_parts(start.add(i * width), columns);
-                    if rounds_at_once {
-                        round(std::slice::from_raw_parts_mut(self.out.at(row + i, column), columns), tile);
-                    } else {
-                        put(sums.at(row + i, column), tile, !self.first);
-                    }
+            // SAFETY: the kernel has written these rows; the rest is the caller's promise.
+            unsafe {
+                if rounds_at_once {
+                    let out = self.out.at_row(row).at_column(column);
+                    each_line(start, [rows, columns], width, out, |line, out| round(out, line));
+                } else {
+                    let out = sums.at_row(row).at_column(column);
+                    each_line(start, [rows, columns], width, out, |line, out| put(out, line, !self.first));
                 }
             }
         }
         if !Y::IS_SUM && self.last && !rounds_at_once {
-            for i in row..row + rows {
-                // SAFETY: as above; these sums are complete.
-                unsafe {
-                    let sums = std::slice::from_raw_parts(sums.at(i, column), columns);
-                    round(std::slice::from_raw_parts_mut(self.out.at(i, column), columns), sums);
-                }
+            // SAFETY: as above; these sums are complete.
+            unsafe {
+                let from = sums.at(row, column);
+                let out = self.out.at_row(row).at_column(column);
+                each_line(from, [rows, columns], sums.rows as usize, out, |line, out| round(out, line));
             }
+        }
+    }
+}
+
+/// Calls `line(numbers, where they go)` along the straight axis of `out` for a tile whose rows lie `stride` apart.
+///
+/// # Safety
+/// The tile and its place in `out` exist and belong to the caller.
+#[inline(always)]
+unsafe fn each_line<S: Number, Y>(
+    tile: *const S,
+    [rows, columns]: [usize; 2],
+    stride: usize,
+    out: Matrix<Y>,
+    line: impl Fn(&[S], *mut Y),
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if out.columns == 1 || columns == 1 {
+            for i in 0..rows {
+                line(std::slice::from_raw_parts(tile.add(i * stride), columns), out.at(i, 0));
+            }
+            return;
+        }
+        let mut turned = Turned([S::ZERO; TILE / ROWS * TURNED_ROWS]);
+        crate::turn::turn(tile, stride, [rows, columns], &mut turned.0, TURNED_ROWS);
+        for (j, numbers) in turned.0.chunks_exact(TURNED_ROWS).take(columns).enumerate() {
+            line(&numbers[..rows], out.at(0, j));
         }
     }
 }
@@ -286,13 +412,24 @@ unsafe fn put<S: Number>(out: *mut S, tile: &[S], add: bool) {
     }
 }
 
+/// # Safety
+/// `out` has room for the numbers.
 #[inline(always)]
-fn round<Y: Output>(out: &mut [Y], sums: &[Y::Sum]) {
+unsafe fn round<Y: Output>(out: *mut Y, sums: &[Y::Sum]) {
+    // SAFETY: the caller's promise.
+    let out = unsafe { std::slice::from_raw_parts_mut(out, sums.len()) };
     out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = Y::round(sum));
 }
 
-/// Words in the largest tile of a micro-kernel.
-const TILE: usize = 14 * 32;
+/// Most rows and words in a tile of a micro-kernel.
+const ROWS: usize = 14;
+const TILE: usize = ROWS * 32;
+/// Rows of a tile in whole vectors.
+const TURNED_ROWS: usize = 16;
+
+/// The columns of a tile as rows.
+#[repr(align(64))]
+struct Turned<S>([S; TILE / ROWS * TURNED_ROWS]);
 
 /// Sums of a tile, on cache lines of their own.
 #[repr(align(64))]

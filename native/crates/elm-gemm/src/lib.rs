@@ -16,6 +16,7 @@ mod micro;
 mod operand;
 mod pack;
 mod plan;
+mod turn;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -64,22 +64,60 @@ pub struct Target<S> {
     pub add: bool,
 }
 
-/// Panels that fit one micro-kernel: `A` is packed `ROWS` and `B` `COLUMNS` lines wide.
+/// Where a micro-kernel reads a matrix: word `[line, step]` at `start + line·line_bytes + step·step_bytes`. It is a
+/// packed panel, or the matrix as it lies.
+pub struct Source<W> {
+    pub start: *const W,
+    pub line_bytes: isize,
+    pub step_bytes: isize,
+}
+
+impl<W> Clone for Source<W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W> Copy for Source<W> {}
+
+impl<W> Source<W> {
+    /// A packed panel of `width` lines.
+    pub fn panel(start: *const W, width: usize) -> Source<W> {
+        let word = size_of::<W>() as isize;
+        Source { start, line_bytes: word, step_bytes: word * width as isize }
+    }
+
+    /// The same place as words of another kind; who reads them vouches for that.
+    pub fn cast<U>(self) -> Source<U> {
+        Source { start: self.start.cast(), line_bytes: self.line_bytes, step_bytes: self.step_bytes }
+    }
+
+    #[inline(always)]
+    pub fn at(self, line: usize, step: usize) -> Source<W> {
+        let bytes = line as isize * self.line_bytes + step as isize * self.step_bytes;
+        Source { start: self.start.wrapping_byte_offset(bytes), ..self }
+    }
+}
+
+/// A micro-kernel: tiles of up to `rows` rows and `columns` columns, which are also the widths of packed panels.
 #[derive(Clone, Copy)]
 pub struct Kernel<W, S> {
     pub rows: usize,
     pub columns: usize,
-    /// `out[i, j] = Σ a[step·rows + i] · b[step·columns + j]`, or added to it, for the first rows and all columns.
-    pub run: unsafe fn(rows: usize, steps: usize, a: *const W, b: *const W, out: Target<S>),
+    /// Columns are computed in multiples of these.
+    pub lanes: usize,
+    /// `out[i, j] = Σ a[i, step] · b[j, step]`, or added to it, for `size = [rows, columns]`; columns are rounded up to
+    /// whole lanes. Lines of `b` lie behind each other.
+    pub run: unsafe fn(size: [usize; 2], steps: usize, a: Source<W>, b: Source<W>, out: Target<S>),
 }
 
 /// # Safety
-/// `a` and `b` hold `steps` lines of a panel, `out` has `M` rows of all columns, and the machine has what `L` needs.
+/// `a` has `M` lines and `b` as many as `V` vectors hold, each of `steps` words, `out` has `M` rows of those columns,
+/// and the machine has what `L` needs.
 #[inline(always)]
-pub unsafe fn tile<L: Lanes, const M: usize, const V: usize, const ROWS: usize>(
+pub unsafe fn tile<L: Lanes, const M: usize, const V: usize>(
     steps: usize,
-    mut a: *const L::Word,
-    mut b: *const L::Word,
+    a: Source<L::Word>,
+    b: Source<L::Word>,
     out: Target<L::Sum>,
 ) {
     let mut sums = [[L::zero(); V]; M];
@@ -90,21 +128,24 @@ pub unsafe fn tile<L: Lanes, const M: usize, const V: usize, const ROWS: usize>(
             L::prefetch(at(i, v));
         }
     }
+    let (mut left, mut right) = (a.start, b.start);
     // SAFETY: the caller's promise.
     unsafe {
         for _ in 0..steps {
             let mut line = [L::splat(L::Word::ZERO); V];
             for v in 0..V {
-                line[v] = L::load(b.add(v * L::COUNT));
+                line[v] = L::load(right.add(v * L::COUNT));
             }
+            let mut word = left;
             for i in 0..M {
-                let x = L::splat(*a.add(i));
+                let x = L::splat(word.read_unaligned());
+                word = word.wrapping_byte_offset(a.line_bytes);
                 for v in 0..V {
                     sums[i][v] = sums[i][v].mul_add(x, line[v]);
                 }
             }
-            a = a.add(ROWS);
-            b = b.add(V * L::COUNT);
+            left = left.wrapping_byte_offset(a.step_bytes);
+            right = right.wrapping_byte_offset(b.step_bytes);
         }
         for (i, row) in sums.iter().enumerate() {
             for (v, sums) in row.iter().enumerate() {
@@ -161,31 +202,36 @@ macro_rules! plain {
 }
 plain!(f32, f64);
 
-/// A function that calls `tile` with as many rows as are asked for, so that a ragged edge costs only what it has.
-macro_rules! by_rows {
-    ($(#[$attribute:meta])* $name:ident, $L:ty, $V:literal, $ROWS:literal, [$($M:literal)*]) => {
+/// A function that calls `tile` with as many rows and vectors as are asked for, so that a ragged edge costs only what
+/// it has.
+macro_rules! by_size {
+    ($(#[$attribute:meta])* $name:ident, $L:ty, [$($M:literal)*]) => {
         $(#[$attribute])*
         pub unsafe fn $name(
-            rows: usize,
+            [rows, columns]: [usize; 2],
             steps: usize,
-            a: *const <$L as $crate::micro::Lanes>::Word,
-            b: *const <$L as $crate::micro::Lanes>::Word,
+            a: $crate::micro::Source<<$L as $crate::micro::Lanes>::Word>,
+            b: $crate::micro::Source<<$L as $crate::micro::Lanes>::Word>,
             out: $crate::micro::Target<<$L as $crate::micro::Lanes>::Sum>,
         ) {
+            let is_wide = columns > <$L as $crate::micro::Lanes>::COUNT;
             // SAFETY: passed on from the caller, who chose a kernel that this machine can run.
             unsafe {
-                match rows {
-                    $($M => $crate::micro::tile::<$L, $M, $V, $ROWS>(steps, a, b, out),)*
-                    _ => unreachable!("a panel has at most {} rows", $ROWS),
+                match (rows, is_wide) {
+                    $(
+                        ($M, true) => $crate::micro::tile::<$L, $M, 2>(steps, a, b, out),
+                        ($M, false) => $crate::micro::tile::<$L, $M, 1>(steps, a, b, out),
+                    )*
+                    _ => unreachable!("a tile has no more rows than its kernel"),
                 }
             }
         }
     };
 }
-pub(crate) use by_rows;
+pub(crate) use by_size;
 
-by_rows!(plain_f32, Plain<f32, 8>, 2, 6, [1 2 3 4 5 6]);
-by_rows!(plain_f64, Plain<f64, 4>, 2, 6, [1 2 3 4 5 6]);
+by_size!(plain_f32, Plain<f32, 8>, [1 2 3 4 5 6]);
+by_size!(plain_f64, Plain<f64, 4>, [1 2 3 4 5 6]);
 
-pub const PLAIN_F32: Kernel<f32, f32> = Kernel { rows: 6, columns: 16, run: plain_f32 };
-pub const PLAIN_F64: Kernel<f64, f64> = Kernel { rows: 6, columns: 8, run: plain_f64 };
+pub const PLAIN_F32: Kernel<f32, f32> = Kernel { rows: 6, columns: 16, lanes: 8, run: plain_f32 };
+pub const PLAIN_F64: Kernel<f64, f64> = Kernel { rows: 6, columns: 8, lanes: 4, run: plain_f64 };

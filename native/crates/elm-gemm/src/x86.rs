@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::micro::{Kernel, Lanes, by_rows};
+use crate::micro::{Kernel, Lanes, by_size};
 
 macro_rules! lanes {
     ($name:ident, $V:ty, $Words:ty, $Word:ty, $Sum:ty, $count:literal, $zero:ident, $plus:ident, $read:ident, $store:ident,
@@ -132,19 +132,19 @@ lanes!(
     )
 );
 
-by_rows!(#[target_feature(enable = "avx2,fma")] avx2_f32, F32x8, 2, 6, [1 2 3 4 5 6]);
-by_rows!(#[target_feature(enable = "avx2,fma")] avx2_f64, F64x4, 2, 6, [1 2 3 4 5 6]);
-by_rows!(#[target_feature(enable = "avx512f")] avx512_f32, F32x16, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-by_rows!(#[target_feature(enable = "avx512f")] avx512_f64, F64x8, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-by_rows!(#[target_feature(enable = "avx512f,avx512bf16")] avx512_bf16, Bf16x32, 2, 14, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+by_size!(#[target_feature(enable = "avx2,fma")] avx2_f32, F32x8, [1 2 3 4 5 6]);
+by_size!(#[target_feature(enable = "avx2,fma")] avx2_f64, F64x4, [1 2 3 4 5 6]);
+by_size!(#[target_feature(enable = "avx512f")] avx512_f32, F32x16, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+by_size!(#[target_feature(enable = "avx512f")] avx512_f64, F64x8, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+by_size!(#[target_feature(enable = "avx512f,avx512bf16")] avx512_bf16, Bf16x32, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
 
 /// Six rows of 16 f32: 12 sums, a line of `B` and a number of `A` fill 15 of 16 registers.
-pub const AVX2_F32: Kernel<f32, f32> = Kernel { rows: 6, columns: 16, run: avx2_f32 };
-pub const AVX2_F64: Kernel<f64, f64> = Kernel { rows: 6, columns: 8, run: avx2_f64 };
+pub const AVX2_F32: Kernel<f32, f32> = Kernel { rows: 6, columns: 16, lanes: 8, run: avx2_f32 };
+pub const AVX2_F64: Kernel<f64, f64> = Kernel { rows: 6, columns: 8, lanes: 4, run: avx2_f64 };
 /// Fourteen rows of 32 f32: 28 sums, a line of `B` and a number of `A` fill 31 of 32 registers.
-pub const AVX512_F32: Kernel<f32, f32> = Kernel { rows: 14, columns: 32, run: avx512_f32 };
-pub const AVX512_F64: Kernel<f64, f64> = Kernel { rows: 14, columns: 16, run: avx512_f64 };
-pub const AVX512_BF16: Kernel<u32, f32> = Kernel { rows: 14, columns: 32, run: avx512_bf16 };
+pub const AVX512_F32: Kernel<f32, f32> = Kernel { rows: 14, columns: 32, lanes: 16, run: avx512_f32 };
+pub const AVX512_F64: Kernel<f64, f64> = Kernel { rows: 14, columns: 16, lanes: 8, run: avx512_f64 };
+pub const AVX512_BF16: Kernel<u32, f32> = Kernel { rows: 14, columns: 32, lanes: 16, run: avx512_bf16 };
 
 /// # Safety
 /// Eight elements are readable.
