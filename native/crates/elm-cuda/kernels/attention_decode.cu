@@ -1,11 +1,11 @@
 // y = softmax(scale · q kᵀ) v for a few queries and many keys: generation.
 //
-// A block has 128 keys of a kv head and all queries that read them, up to R rows; so many blocks keep the chip busy
+// A block has 64 keys of a kv head and all queries that read them, up to R rows; so many blocks keep the chip busy
 // whatever the batch, and the split depends on the number of keys alone. `combine` joins the parts of a row in order.
 // Bandwidth bound: keys and values are read once, 16 bytes at a time.
 #include "attention.cuh"
 
-constexpr int CHUNK = 128, THREADS = 128, WARPS = THREADS / WARP, MOST_DIM = 256;
+constexpr int CHUNK = 64, THREADS = 128, WARPS = THREADS / WARP, MOST_DIM = 256;
 
 // `rows` rows of sums of weights and values for each part of each kv head, and (maximum, sum) of their weights.
 template <typename T, int R>

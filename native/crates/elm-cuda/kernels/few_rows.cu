@@ -2,10 +2,26 @@
 // rows. Bandwidth bound by b: each of its elements is read once for all rows.
 #include "common.cuh"
 
+// Packs of a column that a lane has on their way at once.
+constexpr int AHEAD = 5;
+
 // Where a matrix of the batch starts in a and in b.
 __device__ __forceinline__ void starts(const Nd<2> &lead, i64 (&at)[2]) { locate(lead, blockIdx.y, at); }
 
 // Kernels exist for up to 1, 4 and 16 rows: what a row adds up does not depend on which of them it is in.
+
+// sums[r] += a[r] · w for one pack of each row.
+template <int ROWS, typename T>
+__device__ __forceinline__ void add_packs(Acc<T> (&sums)[ROWS], const T *a, const Pack<T, PACK<T>> &w, u32 m,
+                                          i64 a_down) {
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r) {
+    if (r >= m) break;
+    auto v = *reinterpret_cast<const Pack<T, PACK<T>> *>(a + i64(r) * a_down);
+#pragma unroll
+    for (int j = 0; j < PACK<T>; ++j) sums[r] += Acc<T>(widen(v[j])) * Acc<T>(widen(w[j]));
+  }
+}
 
 // Columns of b are straight (the layout of a linear layer's weight): a warp for each, 8 a block. A lane takes packs of
 // 16 bytes, 32 lanes side by side.
@@ -25,31 +41,31 @@ __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m
   A sums[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) sums[r] = 0;
-  // The same elements go to the same lane whether they are read at once or one by one.
-  bool packed = u64(right) % 16 == 0, packed_a = a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
-#pragma unroll 4
-  for (u32 base = lane * N; base < k; base += WARP * N) {
-    Pack<T, N> w;
-    bool whole = base + N <= k;
-    if (whole && packed) {
-      w = *reinterpret_cast<const Pack<T, N> *>(right + base);
-    } else {
+  // The same elements go to the same lane in the same order, whether they are read at once or one by one.
+  bool packed = u64(right) % 16 == 0 && a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
+  u32 base = lane * N;
+  if (packed) {
+    // Several loads on their way before the first is used: what a column takes is latency, not arithmetic.
+    for (; base + (AHEAD - 1) * WARP * N + N <= k; base += AHEAD * WARP * N) {
+      Pack<T, N> w[AHEAD];
 #pragma unroll
-      for (int j = 0; j < N; ++j) w[j] = base + j < k ? right[base + j] : narrow<T>(A(0));
+      for (int i = 0; i < AHEAD; ++i) w[i] = *reinterpret_cast<const Pack<T, N> *>(right + base + i * WARP * N);
+#pragma unroll
+      for (int i = 0; i < AHEAD; ++i) add_packs<ROWS, T>(sums, a + base + i * WARP * N, w[i], m, a_down);
     }
+    for (; base + N <= k; base += WARP * N) {
+      auto w = *reinterpret_cast<const Pack<T, N> *>(right + base);
+      add_packs<ROWS, T>(sums, a + base, w, m, a_down);
+    }
+  }
+  for (; base < k; base += WARP * N) {
+    for (int j = 0; j < N && base + j < k; ++j) {
+      A w = widen(right[base + j]);
 #pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-      if (r >= m) break;
-      const T *left = a + i64(r) * a_down;
-      Pack<T, N> v;
-      if (whole && packed_a) {
-        v = *reinterpret_cast<const Pack<T, N> *>(left + base);
-      } else {
-#pragma unroll
-        for (int j = 0; j < N; ++j) v[j] = base + j < k ? left[i64(base + j) * a_across] : narrow<T>(A(0));
+      for (int r = 0; r < ROWS; ++r) {
+        if (r >= m) break;
+        sums[r] += A(widen(a[i64(r) * a_down + i64(base + j) * a_across])) * w;
       }
-#pragma unroll
-      for (int j = 0; j < N; ++j) sums[r] += A(widen(v[j])) * A(widen(w[j]));
     }
   }
 #pragma unroll

@@ -12,7 +12,7 @@ use crate::view::{CallExt, Run, address, optional};
 /// Keys whose smallest and largest document are known.
 const SPAN: usize = 64;
 /// Keys of a block of `attention_decode`.
-const CHUNK: usize = 128;
+const CHUNK: usize = 64;
 /// Queries that read one kv head, at most, for which keys are split among blocks.
 const FEW_ROWS: usize = 8;
 /// Bytes that fast kernels move at once.
