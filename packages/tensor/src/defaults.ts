@@ -12,7 +12,7 @@ export interface Defaults {
 }
 
 // The variable runs a whole program elsewhere, such as the tests on a GPU.
-let current: Defaults = { device: process.env["OPENELM_DEVICE"] ?? "cpu", dtype: "f32", seed: 0 };
+let current: Defaults = { device: process.env.OPENELM_DEVICE ?? "cpu", dtype: "f32", seed: 0 };
 
 /** The defaults in force. */
 export const defaults = (): Defaults => current;

@@ -101,10 +101,8 @@ impl Limits {
         };
         let mut memory = 0;
         // SAFETY: writes one number.
-        check(
-            unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory, device) },
-            "to ask for the device's memory",
-        )?;
+        let status = unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory, device) };
+        check(status, "to ask for the device's memory")?;
         Ok(Limits {
             multiprocessors: read(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             shared: read(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,

@@ -23,7 +23,8 @@ pub struct Probe {
 pub fn probe() -> &'static Probe {
     static PROBE: OnceLock<Probe> = OnceLock::new();
     PROBE.get_or_init(|| {
-        let none = |driver, missing: &str| Probe { devices: Vec::new(), driver, missing: Some(missing.into()) };
+        let none =
+            |driver, missing: &str| Probe { devices: Vec::new(), driver, missing: Some(missing.into()) };
         if !super::super::modules::COMPILED {
             return none(
                 None,
