@@ -3,7 +3,8 @@
 //!
 //! Both matrices are cut along `k` into blocks, packed into panels that a micro-kernel reads front to back, and
 //! multiplied panel by panel with all sums of a small tile in registers (Goto and van de Geijn, "Anatomy of
-//! High-Performance Matrix Multiplication", 2008). Half precision is widened while it is packed; where the machine
+//! High-Performance Matrix Multiplication", 2008). Where packing would cost more than it gains, the micro-kernel reads a
+//! matrix as it lies; a product of few rows with rows of weights is computed transposed for that. Half precision is widened while it is packed; where the machine
 //! multiplies pairs of bf16, they stay bf16.
 //!
 //! A sum over `k` is one chain of fused multiply-adds in each block, and the blocks are added in order. Neither the
