@@ -20,15 +20,12 @@ fn main() {
     println!("cargo:rerun-if-changed=kernels");
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let compiler = find_compiler();
-    let sources = compiler.as_ref().map_or_else(Vec::new, |_| sources());
-    if let Some(compiler) = &compiler {
-        compile_all(compiler, &sources, &out);
-    }
+    let mut modules = compiler.as_ref().map_or_else(Vec::new, |compiler| compile_all(compiler, &cache(&out)));
+    modules.sort();
     let mut table = String::from(
         "/// Name and code of every file of kernels.\npub static MODULES: &[(&str, &[u8])] = &[\n",
     );
-    for source in &sources {
-        let (name, fatbin) = (stem(source), fatbin(source, &out));
+    for (name, fatbin) in &modules {
         let _ = writeln!(table, "    ({name:?}, include_bytes!({fatbin:?})),");
     }
     table.push_str("];\n");
@@ -37,20 +34,22 @@ fn main() {
     write_if_changed(&out.join("modules.rs"), &table);
 }
 
-fn sources() -> Vec<PathBuf> {
+/// The files of kernels with an ending, in order.
+fn files(ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir("kernels").expect("the folder of kernels is part of the crate");
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "cu"));
+    files.retain(|path| path.extension().is_some_and(|own| own == ending));
     files.sort();
     files
 }
 
-fn stem(path: &Path) -> String {
-    path.file_stem().expect("sources have names").to_string_lossy().into_owned()
-}
-
-fn fatbin(source: &Path, out: &Path) -> PathBuf {
-    out.join(stem(source)).with_extension("fatbin")
+/// Where compiled kernels lie: in cargo's target folder, since each set of features that cargo builds this crate with has
+/// an output folder of its own, and the kernels are the same in all.
+fn cache(out: &Path) -> PathBuf {
+    // target/release/build/elm-cuda-…/out
+    let cache = out.ancestors().nth(4).expect("cargo nests output folders").join("cuda-kernels");
+    fs::create_dir_all(&cache).expect("cargo's target folder can be written to");
+    cache
 }
 
 /// nvcc of CUDA 13: `OPENELM_NVCC`, `CUDA_HOME`, the search path, or the folder that `npm run setup:cuda` fills.
@@ -86,18 +85,21 @@ fn find_compiler() -> Option<PathBuf> {
     })
 }
 
-/// Compiles what has changed since the last build, several files at a time.
-fn compile_all(compiler: &Path, sources: &[PathBuf], out: &Path) {
-    let shared = headers();
+/// Compiles what has changed since the last build, several files at a time: name and fatbin of each.
+fn compile_all(compiler: &Path, cache: &Path) -> Vec<(String, PathBuf)> {
+    let sources = files("cu");
+    let shared: String =
+        files("cuh").iter().map(|path| fs::read_to_string(path).expect("headers are text")).collect();
     let next = AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
+    let (modules, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let jobs = env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(1usize);
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(message) = compile(compiler, source, &shared, out) {
-                        failures.lock().expect("no thread panics").push(message);
+                    match compile(compiler, source, &shared, cache) {
+                        Ok(module) => modules.lock().expect("no thread panics").push(module),
+                        Err(message) => failures.lock().expect("no thread panics").push(message),
                     }
                 }
             });
@@ -108,18 +110,11 @@ fn compile_all(compiler: &Path, sources: &[PathBuf], out: &Path) {
         eprintln!("{}", failures.join("\n"));
         std::process::exit(1);
     }
+    modules.into_inner().expect("no thread panics")
 }
 
-/// What all kernels include, as one text.
-fn headers() -> String {
-    let entries = fs::read_dir("kernels").expect("the folder of kernels is part of the crate");
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "cuh"));
-    files.sort();
-    files.iter().map(|path| fs::read_to_string(path).expect("headers are text")).collect()
-}
-
-fn compile(compiler: &Path, source: &Path, shared: &str, out: &Path) -> Result<(), String> {
+fn compile(compiler: &Path, source: &Path, shared: &str, cache: &Path) -> Result<(String, PathBuf), String> {
+    let name = source.file_stem().expect("sources have names").to_string_lossy().into_owned();
     let text = fs::read_to_string(source).map_err(|error| format!("{}: {error}", source.display()))?;
     let archs = env::var("OPENELM_CUDA_ARCHS").unwrap_or_else(|_| ARCHS.into());
     let mut flags: Vec<String> =
@@ -130,21 +125,23 @@ fn compile(compiler: &Path, source: &Path, shared: &str, out: &Path) -> Result<(
         let number = arch.trim_start_matches("sm_").trim_start_matches("compute_");
         flags.extend(["-gencode".into(), format!("arch=compute_{number},code={arch}")]);
     }
-    let (target, stamp) = (fatbin(source, out), out.join(stem(source)).with_extension("stamp"));
     let mut hasher = DefaultHasher::new();
     (&text, shared, &flags, compiler).hash(&mut hasher);
-    let hash = hasher.finish().to_string();
-    if target.exists() && fs::read_to_string(&stamp).is_ok_and(|last| last == hash) {
-        return Ok(());
+    let target = cache.join(format!("{name}-{:016x}.fatbin", hasher.finish()));
+    if target.exists() {
+        return Ok((name, target));
     }
-    let output = Command::new(compiler).args(&flags).arg("-o").arg(&target).arg(source).output();
+    // Two builds at once may meet here: each writes a file of its own, and the last one stays.
+    let unfinished = target.with_extension(format!("{}.tmp", std::process::id()));
+    let output = Command::new(compiler).args(&flags).arg("-o").arg(&unfinished).arg(source).output();
     let output = output.map_err(|error| format!("{}: {error}", compiler.display()))?;
     if !output.status.success() {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         return Err(format!("{}:\n{stdout}{stderr}", source.display()));
     }
-    fs::write(&stamp, hash).map_err(|error| error.to_string())
+    fs::rename(&unfinished, &target).map_err(|error| format!("{}: {error}", target.display()))?;
+    Ok((name, target))
 }
 
 fn write_if_changed(path: &Path, text: &str) {
