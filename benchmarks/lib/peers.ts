@@ -33,7 +33,7 @@ export type PeerName = keyof typeof PROGRAMS;
 export type PeerCases = Readonly<Partial<Record<PeerName, PeerCase>>>;
 
 /** A program of `peers/` in Python; those `anywhere` may also run in the interpreter that the user names. */
-function python(script: string, anywhere = false): Launch {
+export function python(script: string, anywhere = false): Launch {
   const own = `${PEERS}venv/bin/python`;
   const named = anywhere ? process.env.OPENELM_BENCH_PYTHON : undefined;
   return { program: named ?? (existsSync(own) ? own : "python3"), args: ["-u", `${SOURCES}peers/${script}`] };
