@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::command::Command;
 use crate::device::Device;
 
-/// Commands that may wait; past this a caller blocks until there is room.
+/// Commands that may wait; past this a caller blocks until half of them are gone: waking it for each would cost the
+/// stream's thread more than most commands.
 const CAPACITY: usize = 4096;
 /// Work that costs less than handing it to another thread.
 const INLINE_NANOSECONDS: u64 = 5_000;
@@ -19,6 +20,9 @@ const SPIN: Duration = Duration::from_micros(50);
 pub struct State {
     queue: VecDeque<Command>,
     running: bool,
+    /// Callers that wait for room, and those that wait for commands to end. Telling nobody costs a system call too.
+    blocked: usize,
+    waiting: usize,
 }
 
 /// See [`Stream::turn`].
@@ -34,6 +38,7 @@ pub struct Stream {
     ended: AtomicU64,
     asleep: AtomicBool,
     work: Condvar,
+    room: Condvar,
     progress: Condvar,
     stalls: AtomicU64,
 }
@@ -69,9 +74,11 @@ impl Stream {
         let mut state = self.lock();
         if state.queue.len() >= CAPACITY {
             self.stalls.fetch_add(1, SeqCst);
+            state.blocked += 1;
             while state.queue.len() >= CAPACITY {
-                state = self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state.blocked -= 1;
         }
         state.queue.push_back(command);
         self.issued.fetch_add(1, SeqCst);
@@ -85,10 +92,11 @@ impl Stream {
     pub fn wait_all(&self) {
         let target = self.issued.load(SeqCst);
         let mut state = self.lock();
+        state.waiting += 1;
         while self.ended.load(SeqCst) < target {
             state = self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        drop(state);
+        state.waiting -= 1;
     }
 
     pub fn pending(&self) -> u64 {
@@ -131,8 +139,15 @@ impl Stream {
         let mut state = self.lock();
         state.running = false;
         self.ended.fetch_add(1, SeqCst);
+        let (has_room, is_awaited) =
+            (state.blocked > 0 && state.queue.len() <= CAPACITY / 2, state.waiting > 0);
         drop(state);
-        self.progress.notify_all();
+        if has_room {
+            self.room.notify_all();
+        }
+        if is_awaited {
+            self.progress.notify_all();
+        }
     }
 }
 
