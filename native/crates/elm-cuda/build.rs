@@ -88,8 +88,6 @@ fn find_compiler() -> Option<PathBuf> {
 /// Compiles what has changed since the last build, several files at a time: name and fatbin of each.
 fn compile_all(compiler: &Path, cache: &Path) -> Vec<(String, PathBuf)> {
     let sources = files("cu");
-    let shared: String =
-        files("cuh").iter().map(|path| fs::read_to_string(path).expect("headers are text")).collect();
     let next = AtomicUsize::new(0);
     let (modules, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let jobs = env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(1usize);
@@ -97,7 +95,7 @@ fn compile_all(compiler: &Path, cache: &Path) -> Vec<(String, PathBuf)> {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match compile(compiler, source, &shared, cache) {
+                    match compile(compiler, source, cache) {
                         Ok(module) => modules.lock().expect("no thread panics").push(module),
                         Err(message) => failures.lock().expect("no thread panics").push(message),
                     }
@@ -113,9 +111,10 @@ fn compile_all(compiler: &Path, cache: &Path) -> Vec<(String, PathBuf)> {
     modules.into_inner().expect("no thread panics")
 }
 
-fn compile(compiler: &Path, source: &Path, shared: &str, cache: &Path) -> Result<(String, PathBuf), String> {
+fn compile(compiler: &Path, source: &Path, cache: &Path) -> Result<(String, PathBuf), String> {
     let name = source.file_stem().expect("sources have names").to_string_lossy().into_owned();
-    let text = fs::read_to_string(source).map_err(|error| format!("{}: {error}", source.display()))?;
+    let mut texts = Vec::new();
+    read_with_headers(source, &mut texts)?;
     let archs = env::var("OPENELM_CUDA_ARCHS").unwrap_or_else(|_| ARCHS.into());
     let mut flags: Vec<String> =
         ["-O3", "-std=c++17", "-fatbin", "-compress-mode=size", "-Werror", "all-warnings"]
@@ -126,7 +125,7 @@ fn compile(compiler: &Path, source: &Path, shared: &str, cache: &Path) -> Result
         flags.extend(["-gencode".into(), format!("arch=compute_{number},code={arch}")]);
     }
     let mut hasher = DefaultHasher::new();
-    (&text, shared, &flags, compiler).hash(&mut hasher);
+    (&texts, &flags, compiler).hash(&mut hasher);
     let target = cache.join(format!("{name}-{:016x}.fatbin", hasher.finish()));
     if target.exists() {
         return Ok((name, target));
@@ -142,6 +141,18 @@ fn compile(compiler: &Path, source: &Path, shared: &str, cache: &Path) -> Result
     }
     fs::rename(&unfinished, &target).map_err(|error| format!("{}: {error}", target.display()))?;
     Ok((name, target))
+}
+
+/// A file and all that it includes from beside it, each once: what its machine code depends on.
+fn read_with_headers(path: &Path, texts: &mut Vec<(PathBuf, String)>) -> Result<(), String> {
+    if texts.iter().any(|(known, _)| known == path) {
+        return Ok(());
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let included = text.lines().filter_map(|line| line.strip_prefix("#include \"")?.strip_suffix('"'));
+    let headers: Vec<PathBuf> = included.map(|name| path.with_file_name(name)).collect();
+    texts.push((path.to_owned(), text));
+    headers.iter().try_for_each(|header| read_with_headers(header, texts))
 }
 
 fn write_if_changed(path: &Path, text: &str) {

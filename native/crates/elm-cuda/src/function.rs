@@ -13,9 +13,11 @@ use crate::{Gpu, modules};
 
 /// A kernel of one device with the sizes of its parameters.
 #[derive(Clone)]
-struct Function {
+pub(crate) struct Function {
     handle: sys::CUfunction,
     parameters: SmallVec<[usize; 8]>,
+    /// Whether it was compiled for this very chip, and not for another one whose code the driver took.
+    pub is_native: bool,
 }
 
 // SAFETY: a handle of the driver, which may be used from any thread.
@@ -97,7 +99,12 @@ impl Gpu {
         check(status, name)
     }
 
-    fn function(&self, module: &'static str, name: &'static str, dtypes: &[DType]) -> Result<Function> {
+    pub(crate) fn function(
+        &self,
+        module: &'static str,
+        name: &'static str,
+        dtypes: &[DType],
+    ) -> Result<Function> {
         let key = (module, name, SmallVec::from_slice(dtypes));
         let known = self.functions.by_name.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(function) = known {
@@ -125,6 +132,12 @@ impl Gpu {
             let most = self.limits.shared as i32 - own;
             check(sys::cuFuncSetAttribute(handle, attribute, most), name)?;
         }
+        let source = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_PTX_VERSION;
+        let mut version = 0;
+        // SAFETY: a live function.
+        check(unsafe { sys::cuFuncGetAttribute(&raw mut version, source, handle) }, name)?;
+        let (major, minor) = self.limits.capability;
+        let is_native = version as u32 == major * 10 + minor;
         let mut parameters = SmallVec::new();
         loop {
             let (mut offset, mut size) = (0, 0);
@@ -132,7 +145,7 @@ impl Gpu {
             let status =
                 unsafe { sys::cuFuncGetParamInfo(handle, parameters.len(), &raw mut offset, &raw mut size) };
             if status != sys::CUresult::CUDA_SUCCESS {
-                return Ok(Function { handle, parameters });
+                return Ok(Function { handle, parameters, is_native });
             }
             parameters.push(size);
         }

@@ -13,6 +13,7 @@ mod function;
 mod gpu;
 mod graph;
 mod grid;
+mod hopper;
 mod ids;
 mod lists;
 mod loss;

@@ -3,6 +3,7 @@ use elm_core::{Attrs, Kernel, KernelCall, View};
 use crate::attention::{Path, Plan, Positions, start};
 use crate::function::Param;
 use crate::grid::Grid;
+use crate::hopper;
 use crate::view::{CallExt, Run, address, optional};
 
 pub static KERNELS: &[Kernel] = &[Kernel::new("attention", run).strided().with_workspace(workspace)];
@@ -38,6 +39,12 @@ fn run(call: &KernelCall) -> Run {
             let (rows, grid) = plan.plain_grid(gpu, plan.rows(), 1);
             let args: [&dyn Param; 7] = [&y, &lse, &q, &k, &v, &arguments, &rows];
             gpu.launch("attention", "attention", &[plan.dtype], grid, &args)
+        }
+        Path::Flash if hopper::takes(gpu, &plan)? => {
+            let name = if plan.dim == 64 { "hopper_forward_64" } else { "hopper_forward_128" };
+            let heads = (plan.batch * plan.heads) as u32;
+            let args: [&dyn Param; 7] = [&y, &lse, &q, &k, &v, &heads, &arguments];
+            gpu.launch("hopper_forward", name, &[plan.dtype], hopper::forward_grid(gpu, &plan), &args)
         }
         Path::Flash => {
             let name = if plan.dim == 64 { "flash_forward_64" } else { "flash_forward_128" };

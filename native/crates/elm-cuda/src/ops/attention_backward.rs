@@ -3,6 +3,7 @@ use elm_core::{Attrs, Kernel, KernelCall, View};
 use crate::attention::{Path, Plan, Positions, start};
 use crate::function::Param;
 use crate::grid::{Grid, THREADS};
+use crate::hopper;
 use crate::view::{CallExt, Run, optional};
 
 pub static KERNELS: &[Kernel] = &[Kernel::new("attention_backward", run).strided().with_workspace(workspace)];
@@ -34,8 +35,14 @@ fn run(call: &KernelCall) -> Run {
     gpu.launch("attention", "attention_delta", &[plan.dtype], grid, &args)?;
     // Some chips have less shared memory than the tiles of large heads want.
     let flash = plan.path == Path::Flash && flash_grid(&plan, 1).shared <= gpu.limits.shared;
+    let on_hopper = hopper::takes(gpu, &plan)?;
     if !dq.is_null() {
-        if flash {
+        if on_hopper {
+            let name = if plan.dim == 64 { "hopper_queries_64" } else { "hopper_queries_128" };
+            let heads = (plan.batch * plan.heads) as u32;
+            let args: [&dyn Param; 9] = [&dq, &grad, &q, &k, &v, &lse, &delta, &heads, &arguments];
+            gpu.launch("hopper_backward", name, &[plan.dtype], hopper::queries_grid(gpu, &plan), &args)?;
+        } else if flash {
             let blocks = plan.batch * plan.heads * plan.queries.div_ceil(128);
             let name = if plan.dim == 64 { "flash_queries_64" } else { "flash_queries_128" };
             let args: [&dyn Param; 8] = [&dq, &grad, &q, &k, &v, &lse, &delta, &arguments];
@@ -49,7 +56,11 @@ fn run(call: &KernelCall) -> Run {
     if dk.is_null() && dv.is_null() {
         return Ok(());
     }
-    if flash {
+    if on_hopper {
+        let name = if plan.dim == 64 { "hopper_keys_64" } else { "hopper_keys_128" };
+        let args: [&dyn Param; 9] = [&dk, &dv, &grad, &q, &k, &v, &lse, &delta, &arguments];
+        gpu.launch("hopper_backward", name, &[plan.dtype], hopper::keys_grid(&plan), &args)
+    } else if flash {
         let blocks = plan.batch * plan.kv_heads * plan.keys.div_ceil(128);
         let name = if plan.dim == 64 { "flash_keys_64" } else { "flash_keys_128" };
         let args: [&dyn Param; 9] = [&dk, &dv, &grad, &q, &k, &v, &lse, &delta, &arguments];
