@@ -1,0 +1,120 @@
+//! One token after another, for one text or for several side by side.
+import { inference } from "@openelm/autograd";
+import type { KVCache } from "@openelm/nn";
+import { Generator, scope, stack, type Tensor, tensor, uniform } from "@openelm/tensor";
+import { Chooser, type Chosen } from "../sampling/chooser.js";
+import { isGreedy } from "../sampling/filters.js";
+import type { Constraint } from "./constraint.js";
+import type { CausalModel } from "./contracts.js";
+import type { DecodeOptions } from "./options.js";
+import { prefill } from "./prefill.js";
+import { Replayed } from "./replay.js";
+import { readTokens, requireToken, type Token } from "./tokens.js";
+
+/** Texts that are to be continued. */
+export interface Decoding {
+  readonly model: CausalModel;
+  readonly cache: KVCache;
+  /** All tokens of each row; the last ones are not in the cache yet. */
+  readonly prompts: readonly (readonly number[])[];
+  readonly options: DecodeOptions;
+  /** Most tokens a row. */
+  readonly most: number;
+  /** Which tokens may come next; for one row. */
+  readonly constraint?: Constraint | undefined;
+}
+
+/**
+ * Steps that are submitted before a token is read: the next step takes the last token from the device, so the host can
+ * be behind. A text that has ended is found out so many steps late, and these are thrown away.
+ */
+const AHEAD = { cpu: 1, gpu: 2 };
+
+/** The tokens of all rows, a step at a time. */
+export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token[], void, undefined> {
+  const { model, cache, prompts, options, most, constraint } = decoding;
+  const { device } = cache;
+  const { signal, prefillChunk } = options;
+  const rows = prompts.length;
+  using chooser = new Chooser(options, { vocabulary: model.config.vocabSize, device, prompts });
+  using draws = new Draws(options, { rows, most, cache });
+  using step = new Replayed(
+    (input, uniform, allowed) =>
+      inference(() => withNext(chooser.choose(logitsAt(model, input!, cache), uniform, allowed))),
+    [cache],
+    options.capture ?? model.replayable ?? false,
+  );
+  const ahead = constraint !== undefined ? 0 : device.name === "cpu" ? AHEAD.cpu : AHEAD.gpu;
+  const reads: Promise<Token[]>[] = [];
+  let input: Tensor | undefined;
+  const submit = (at: number, logits?: Tensor): void => {
+    using uniform = draws.at(at);
+    using allowed = constraint?.mask(device);
+    const { next, ...chosen } =
+      logits === undefined
+        ? step.run(input, uniform, allowed)
+        : inference(() => scope(() => withNext(chooser.choose(logits, uniform, allowed))));
+    input?.dispose();
+    input = next;
+    const read = readTokens(chosen);
+    // It rejects where it is awaited; if nobody comes to that, nobody asked.
+    read.catch(() => undefined);
+    reads.push(read);
+  };
+  try {
+    const pending = prompts.map((ids, row) => ids.slice(cache.lengths[row]!));
+    const logits = await prefill(model, pending, { cache, chunk: prefillChunk, signal });
+    submit(0, logits);
+    logits.dispose();
+    for (let submitted = 1; reads.length > 0; ) {
+      for (; submitted < most && reads.length <= ahead; submitted++) submit(submitted);
+      const tokens = (await reads.shift()!).map(requireToken);
+      signal?.throwIfAborted();
+      constraint?.accept(tokens[0]!.id);
+      yield tokens;
+    }
+  } finally {
+    input?.dispose();
+  }
+}
+
+/** The logits after the last position, `[rows, vocabulary]`. */
+function logitsAt(model: CausalModel, input: Tensor, cache: KVCache): Tensor {
+  return model.forward(input, { cache, last: true }).at(":", -1) as Tensor;
+}
+
+/** With what the next step is fed, `[rows, 1]`: a row without a token goes on with token 0 until the host has read it. */
+function withNext(chosen: Chosen): Chosen & { readonly next: Tensor } {
+  return { ...chosen, next: chosen.ids.clamp({ min: 0 }).reshape([-1, 1]) };
+}
+
+/** Random numbers of all steps: row `i` has those of a text of its own with the seed `seed + i`. */
+class Draws {
+  readonly #all: Tensor | undefined;
+
+  constructor(
+    options: DecodeOptions,
+    { rows, most, cache }: { readonly rows: number; readonly most: number; readonly cache: KVCache },
+  ) {
+    if (isGreedy(options)) return;
+    const { seed = 0 } = options;
+    const { device } = cache;
+    this.#all = scope(() => {
+      const row = (i: number): Tensor =>
+        uniform([most], { generator: new Generator(seed + i), dtype: "f32", device });
+      return stack(
+        Array.from({ length: rows }, (_, i) => row(i)),
+        { axis: 1 },
+      ).contiguous();
+    });
+  }
+
+  /** Those of a step, `[rows]`. */
+  at(step: number): Tensor | undefined {
+    return this.#all?.at(step) as Tensor | undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#all?.dispose();
+  }
+}

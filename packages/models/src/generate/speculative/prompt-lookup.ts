@@ -1,0 +1,56 @@
+import { type Device, tensor } from "@openelm/tensor";
+import type { Draft, Drafter } from "./drafter.js";
+
+/**
+ * Guesses that the text goes on as it did when its last tokens stood before.
+ *
+ * @see Saxena, 2023, "Prompt lookup decoding", https://github.com/apoorvumang/prompt-lookup-decoding
+ */
+export class PromptLookup implements Drafter {
+  readonly tokens: number;
+  readonly #ngram: number;
+  readonly #device: Device;
+
+  constructor(options: {
+    readonly tokens?: number | undefined;
+    readonly ngram?: number | undefined;
+    readonly device: Device;
+  }) {
+    this.tokens = options.tokens ?? 10;
+    this.#ngram = options.ngram ?? 3;
+    this.#device = options.device;
+  }
+
+  draft(ids: readonly number[], most: number): Draft | undefined {
+    const found = continuation(ids, { most, ngram: this.#ngram });
+    if (found.length === 0) return undefined;
+    return { ids: tensor(Int32Array.from(found), { device: this.#device }) };
+  }
+
+  checked(): void {}
+
+  [Symbol.dispose](): void {}
+}
+
+/**
+ * What followed the last tokens at their latest earlier place; the longest run of tokens that has one counts.
+ *
+ * @example
+ * ```ts
+ * continuation([5, 6, 7, 8, 5, 6], { most: 2, ngram: 3 }); // [7, 8]
+ * ```
+ */
+export function continuation(
+  ids: readonly number[],
+  { most, ngram }: { readonly most: number; readonly ngram: number },
+): number[] {
+  const end = ids.length;
+  for (let size = Math.min(ngram, end - 1); size >= 1; size--) {
+    for (let start = end - size - 1; start >= 0; start--) {
+      let same = 0;
+      while (same < size && ids[start + same] === ids[end - size + same]) same++;
+      if (same === size) return ids.slice(start + size, start + size + most);
+    }
+  }
+  return [];
+}
