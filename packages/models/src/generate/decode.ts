@@ -1,7 +1,7 @@
 //! One token after another, for one text or for several side by side.
 import { inference } from "@openelm/autograd";
 import type { KVCache } from "@openelm/nn";
-import { Generator, scope, stack, type Tensor, tensor, uniform } from "@openelm/tensor";
+import { Generator, scope, stack, type Tensor, uniform } from "@openelm/tensor";
 import { Chooser, type Chosen } from "../sampling/chooser.js";
 import { isGreedy } from "../sampling/filters.js";
 import type { Constraint } from "./constraint.js";

@@ -2,7 +2,7 @@ import { UsageError } from "@openelm/native";
 import type { Constraint } from "./constraint.js";
 import type { CausalModel } from "./contracts.js";
 import { decode } from "./decode.js";
-import { checkDecoding, checkDraft, type DecodeOptions, type DraftOptions } from "./options.js";
+import { checkDecoding, checkDraft, type DecodeOptions, type DraftOptions, MOST_DRAFTS } from "./options.js";
 import { type Prompt, promptIds } from "./prompt.js";
 import { PromptCache } from "./prompt-cache.js";
 import { drafterFor } from "./speculative/drafter.js";
@@ -128,7 +128,9 @@ async function* run(
   outcome.usage = { promptTokens: ids.length };
   const most = Math.min(maxTokens, maxContextLength - ids.length);
   const writer = new TextWriter(tokenizer, stop, options.stopIds ?? [eosId]);
-  const own = promptCache === undefined ? PromptCache.empty(model, ids.length + most) : undefined;
+  // A check of guesses may go past the last token that is wanted.
+  const room = ids.length + most + (draft === undefined ? 0 : MOST_DRAFTS);
+  const own = promptCache === undefined ? PromptCache.empty(model, room) : undefined;
   const session = promptCache ?? own!;
   const lease = session.begin(ids, most);
   if (promptCache !== undefined) outcome.usage = { ...outcome.usage, cachedTokens: session.cache.length };

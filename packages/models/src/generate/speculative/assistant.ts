@@ -31,7 +31,7 @@ export class AssistantDrafter implements Drafter {
     this.tokens = tokens;
     this.#model = model;
     this.#options = options;
-    this.#cache = model.newCache({ capacity: prompts[0]!.length + most });
+    this.#cache = model.newCache({ capacity: prompts[0]!.length + most + tokens });
     // Its numbers must be independent of those that decide what is taken.
     this.#generator = new Generator(options.seed ?? 0).fork("draft");
     this.#step = new Replayed(
@@ -45,11 +45,10 @@ export class AssistantDrafter implements Drafter {
     );
   }
 
-  async draft(ids: readonly number[], most: number): Promise<Draft | undefined> {
+  async draft(ids: readonly number[]): Promise<Draft | undefined> {
+    const count = this.tokens;
     // A text may be longer than what this model can read.
-    const room = this.#model.config.maxContextLength - ids.length;
-    const count = Math.min(most, room);
-    if (count < 1) return undefined;
+    if (ids.length + count > this.#model.config.maxContextLength) return undefined;
     const shared = commonPrefix(this.#read, ids, ids.length - 1);
     this.#cache.crop(shared);
     const logits = await prefill(this.#model, [ids.slice(shared)], {

@@ -14,14 +14,13 @@ export interface Draft {
 
 /** Guesses the next tokens of a text. */
 export interface Drafter {
-  /** Most guesses at a time. */
+  /** How many guesses a draft has: always as many, so that one recording of their check serves all. */
   readonly tokens: number;
   /**
    * @param ids - All tokens of the text.
-   * @param most - At least 1.
    * @returns Nothing where there is nothing to guess by.
    */
-  draft(ids: readonly number[], most: number): Draft | undefined | Promise<Draft | undefined>;
+  draft(ids: readonly number[]): Draft | undefined | Promise<Draft | undefined>;
   /** Hears which tokens its last draft had, as the host learns them only with the check. */
   checked(guesses: readonly number[]): void;
   [Symbol.dispose](): void;

@@ -21,8 +21,8 @@ export class PromptLookup implements Drafter {
     this.#device = options.device;
   }
 
-  draft(ids: readonly number[], most: number): Draft | undefined {
-    const found = continuation(ids, { most, ngram: this.#ngram });
+  draft(ids: readonly number[]): Draft | undefined {
+    const found = continuation(ids, { most: this.tokens, ngram: this.#ngram });
     if (found.length === 0) return undefined;
     return { ids: tensor(Int32Array.from(found), { device: this.#device }) };
   }
@@ -33,11 +33,12 @@ export class PromptLookup implements Drafter {
 }
 
 /**
- * What followed the last tokens at their latest earlier place; the longest run of tokens that has one counts.
+ * What followed the last tokens at their latest earlier place; the longest run of tokens that has one counts. Where the
+ * text ends before there are enough, it is taken to go on in the same way, so there are `most` guesses or none.
  *
  * @example
  * ```ts
- * continuation([5, 6, 7, 8, 5, 6], { most: 2, ngram: 3 }); // [7, 8]
+ * continuation([5, 6, 7, 8, 5, 6], { most: 5, ngram: 3 }); // [7, 8, 5, 6, 7]
  * ```
  */
 export function continuation(
@@ -49,7 +50,9 @@ export function continuation(
     for (let start = end - size - 1; start >= 0; start--) {
       let same = 0;
       while (same < size && ids[start + same] === ids[end - size + same]) same++;
-      if (same === size) return ids.slice(start + size, start + size + most);
+      if (same < size) continue;
+      const known = ids.slice(start + size, start + size + most);
+      return Array.from({ length: most }, (_, i) => known[i % known.length]!);
     }
   }
   return [];

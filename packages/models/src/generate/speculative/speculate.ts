@@ -103,9 +103,9 @@ export async function* speculate(
   for (const token of await first()) yield push(token);
   while (made < most) {
     signal?.throwIfAborted();
-    // The last token of a pass comes without a guess.
-    const room = Math.min(drafter.tokens, most - made - 1, cache.capacity - cache.length - 1);
-    const draft = room < 1 ? undefined : await drafter.draft(ids, room);
+    // The check may go past what is wanted, but not past the cache.
+    const fits = cache.length + 1 + drafter.tokens <= cache.capacity;
+    const draft = fits ? await drafter.draft(ids) : undefined;
     let tokens: Token[];
     try {
       tokens = await (draft === undefined ? plain() : checked(draft));
@@ -114,6 +114,6 @@ export async function* speculate(
       draft?.probabilities?.dispose();
     }
     signal?.throwIfAborted();
-    for (const token of tokens) yield push(token);
+    for (const token of tokens.slice(0, most - made)) yield push(token);
   }
 }
