@@ -1,3 +1,6 @@
+export { type AnswerOptions, Conversation, type ConversationOptions } from "./chat/conversation.js";
+export { type ChatTokenizer, encodeConversation } from "./chat/encode.js";
+export { ChatTemplate, type Message, type TemplateTokens } from "./chat/template.js";
 export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
 export { type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";

@@ -159,9 +159,9 @@ describe("the check of drawn guesses", () => {
   }
 
   const invert = (row: readonly number[], u: number): number => {
-    let sum = 0;
-    const at = row.findIndex((p) => (sum += p) > u);
-    return at < 0 ? row.length - 1 : at;
+    let [at, sum] = [0, row[0]!];
+    while (sum <= u && at < row.length - 1) sum += row[++at]!;
+    return at;
   };
 
   /**

@@ -15,8 +15,12 @@ export interface BatchEvent extends GenerateEvent {
 
 /** Several texts as they are made; `results()` collects them. Leaving the loop frees the cache. */
 export interface BatchGeneration extends AsyncIterable<BatchEvent> {
-  /** In the order of the prompts. */
-  results(): Promise<GenerateResult[]>;
+  /**
+   * In the order of the prompts.
+   *
+   * @param onEvent - Hears of each piece as it comes.
+   */
+  results(onEvent?: (event: BatchEvent) => void): Promise<GenerateResult[]>;
 }
 
 /**
@@ -49,9 +53,11 @@ export function generateBatch(
   };
   return {
     [Symbol.asyncIterator]: start,
-    async results() {
+    async results(onEvent) {
       const texts = prompts.map(() => ({ text: "", tokens: [] as Token[] }));
-      for await (const { index, text, ...token } of start()) {
+      for await (const event of start()) {
+        onEvent?.(event);
+        const { index, text, ...token } = event;
         texts[index]!.text += text;
         if (token.id >= 0) texts[index]!.tokens.push(token);
       }

@@ -60,7 +60,8 @@ export interface GenerateResult {
 
 /** Text as it is made; `result()` collects it. Leaving the loop frees the cache. */
 export interface Generation extends AsyncIterable<GenerateEvent> {
-  result(): Promise<GenerateResult>;
+  /** @param onEvent - Hears of each piece as it comes. */
+  result(onEvent?: (event: GenerateEvent) => void): Promise<GenerateResult>;
 }
 
 /**
@@ -95,10 +96,12 @@ export function generate(model: CausalModel, prompt: Prompt, options: GenerateOp
   };
   return {
     [Symbol.asyncIterator]: start,
-    async result() {
+    async result(onEvent) {
       const tokens: Token[] = [];
       let all = "";
-      for await (const { text, ...token } of start()) {
+      for await (const event of start()) {
+        onEvent?.(event);
+        const { text, ...token } = event;
         if (token.id >= 0) tokens.push(token);
         all += text;
       }
