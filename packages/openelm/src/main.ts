@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { describeError } from "./cli/errors.js";
 import { INTERRUPTED_CODE } from "./cli/interrupt.js";
+import { chatCommand } from "./commands/chat.js";
 import { convertCommand } from "./commands/convert.js";
 import { dataCommand } from "./commands/data.js";
 import { describeCommand } from "./commands/describe.js";
@@ -20,6 +21,7 @@ const COMMANDS = [
   quickstartCommand,
   trainCommand,
   generateCommand,
+  chatCommand,
   tokenizerCommand,
   dataCommand,
   convertCommand,

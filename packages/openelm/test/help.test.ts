@@ -5,6 +5,7 @@ const COMMANDS = [
   ["quickstart"],
   ["train"],
   ["generate"],
+  ["chat"],
   ["tokenizer", "train"],
   ["data", "prepare"],
   ["convert"],

@@ -87,12 +87,16 @@ async function continueOne(
   });
   const { pace } = watch;
   output.say();
-  if (logprobs !== undefined) showLogprobs(output, events, (id) => tokenizer.idToToken(id) ?? String(id));
+  if (logprobs !== undefined)
+    showLogprobs(output, events, (id) => spelled(tokenizer.idToToken(id) ?? String(id)));
   const { text, finishReason, usage } = result;
   output.emit({ type: "done", text, finishReason, usage, ...pace });
   output.note(pc.dim(describePace(pace, usage)));
   if (file !== undefined && promptCache !== undefined) await savePromptCache(file, promptCache, model);
 }
+
+/** A token as vocabularies spell it, with signs for spaces and ends of lines. */
+const spelled = (token: string): string => token.replace(/[\u0120\u2581]/g, "␣").replace(/[\u010a\n]/g, "⏎");
 
 async function openPromptCache(file: string, model: OpenELM): Promise<PromptCache> {
   const { loadPromptCache, PromptCache } = await import("@openelm/models");
