@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { describeError } from "./cli/errors.js";
 import { INTERRUPTED_CODE } from "./cli/interrupt.js";
+import { benchCommand } from "./commands/bench.js";
 import { chatCommand } from "./commands/chat.js";
 import { convertCommand } from "./commands/convert.js";
 import { dataCommand } from "./commands/data.js";
@@ -26,6 +27,7 @@ const COMMANDS = [
   dataCommand,
   convertCommand,
   describeCommand,
+  benchCommand,
   doctorCommand,
 ];
 

@@ -10,6 +10,7 @@ const COMMANDS = [
   ["data", "prepare"],
   ["convert"],
   ["describe"],
+  ["bench", "throughput"],
   ["doctor"],
 ];
 
