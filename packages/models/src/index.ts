@@ -1,6 +1,8 @@
 export { type AnswerOptions, Conversation, type ConversationOptions } from "./chat/conversation.js";
 export { type ChatTokenizer, encodeConversation } from "./chat/encode.js";
 export { ChatTemplate, type Message, type TemplateTokens } from "./chat/template.js";
+export type { Constraint } from "./constrain/constraint.js";
+export { type GrammarOptions, Grammars, type GrammarTokenizer } from "./constrain/grammar.js";
 export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
 export { type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";
@@ -8,7 +10,6 @@ export { VOCABULARIES, type VocabularySize } from "./convert/vocabulary/size.js"
 export type { Encoding, ScaleName, Weight } from "./convert/weight.js";
 export type { ConvertProgress } from "./convert/write-weight.js";
 export { type BatchEvent, type BatchGeneration, generateBatch } from "./generate/batch.js";
-export type { Constraint } from "./generate/constraint.js";
 export type { CausalModel, PassContext, Tokenizer } from "./generate/contracts.js";
 export {
   type GenerateEvent,

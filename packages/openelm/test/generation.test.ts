@@ -76,7 +76,32 @@ describe("openelm generate", { timeout: 60_000 }, () => {
     expect(other.stderr).toMatch(/cat.safetensors: was made with another model/);
   });
 
+  test("makes text of a JSON schema, and of a regular expression", async () => {
+    const schema = {
+      type: "object",
+      properties: { animal: { enum: ["cat", "dog"] }, old: { type: "boolean" } },
+      required: ["animal", "old"],
+      additionalProperties: false,
+    };
+    writeFileSync(join(place, "animal.schema.json"), JSON.stringify(schema));
+    const how = ["-p", "The cat sees", "-n", "60", "-t", "2", "--json"];
+    const [json, regex, wrong] = await Promise.all([
+      generate(...how, "--json-schema", "animal.schema.json"),
+      generate(...how, "--regex", " the (river|moon){1,3}\\.\\n[0-9]{4}"),
+      generate(...how, "--regex", "(a"),
+    ]);
+    const value = JSON.parse(json.events.at(-1)!.text as string) as { animal: string; old: boolean };
+    expect(["cat", "dog"]).toContain(value.animal);
+    expect(typeof value.old).toBe("boolean");
+    expect(regex.events.at(-1)!.text).toMatch(/^ the (river|moon){1,3}\.\n[0-9]{4}$/);
+    expect(regex.events.at(-1)!.finishReason).toBe("stop");
+    expect(wrong.stderr).toContain("the regular expression cannot be followed");
+  });
+
   test.each([
+    [["--json-schema", "notes.txt"], 1, "notes.txt: "],
+    [["--json-schema", "a", "--regex", "b"], 1, "--json-schema or --regex, not both"],
+    [["--regex", "b", "--prompt-lookup"], 1, "cannot go with draft"],
     [["--logit-bias", "x=1"], 2, "a token and a number"],
     [["--draft-tokens", "3"], 1, "--draft-tokens goes with --prompt-lookup or --draft-model"],
     [["--prompt-lookup", "--draft-model", "run"], 1, "not from both"],

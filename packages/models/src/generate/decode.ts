@@ -1,10 +1,10 @@
 //! One token after another, for one text or for several side by side.
 import { inference } from "@openelm/autograd";
 import type { KVCache } from "@openelm/nn";
-import { Generator, scope, stack, type Tensor, uniform } from "@openelm/tensor";
+import { type Device, Generator, scope, stack, type Tensor, tensor, uniform } from "@openelm/tensor";
+import type { Constraint } from "../constrain/constraint.js";
 import { Chooser, type Chosen } from "../sampling/chooser.js";
 import { isGreedy } from "../sampling/filters.js";
-import type { Constraint } from "./constraint.js";
 import type { CausalModel } from "./contracts.js";
 import type { DecodeOptions } from "./options.js";
 import { prefill } from "./prefill.js";
@@ -28,7 +28,7 @@ export interface Decoding {
  * Steps that are submitted before a token is read: the next step takes the last token from the device, so the host can
  * be behind. A text that has ended is found out so many steps late, and these are thrown away.
  */
-const AHEAD = { cpu: 1, gpu: 2 };
+const AHEAD = 1;
 
 /** The tokens of all rows, a step at a time. */
 export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token[], void, undefined> {
@@ -44,12 +44,12 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
     [cache],
     options.capture ?? model.replayable ?? false,
   );
-  const ahead = constraint !== undefined ? 0 : device.name === "cpu" ? AHEAD.cpu : AHEAD.gpu;
+  const ahead = constraint === undefined ? AHEAD : 0;
   const reads: Promise<Token[]>[] = [];
   let input: Tensor | undefined;
-  const submit = (at: number, logits?: Tensor): void => {
+  const submit = async (at: number, logits?: Tensor): Promise<void> => {
+    using allowed = constraint && maskOf(await constraint.allowed(), model, device);
     using uniform = draws.at(at);
-    using allowed = constraint?.mask(device);
     const { next, ...chosen } =
       logits === undefined
         ? step.run(input, uniform, allowed)
@@ -64,10 +64,10 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
   try {
     const pending = prompts.map((ids, row) => ids.slice(cache.lengths[row]!));
     const logits = await prefill(model, pending, { cache, chunk: prefillChunk, signal });
-    submit(0, logits);
+    await submit(0, logits);
     logits.dispose();
-    for (let submitted = 1; reads.length > 0; ) {
-      for (; submitted < most && reads.length <= ahead; submitted++) submit(submitted);
+    for (let submitted = 1; reads.length > 0 || submitted < most; ) {
+      for (; submitted < most && reads.length <= ahead; submitted++) await submit(submitted);
       const tokens = (await reads.shift()!).map(requireToken);
       signal?.throwIfAborted();
       constraint?.accept(tokens[0]!.id);
@@ -76,6 +76,11 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
   } finally {
     input?.dispose();
   }
+}
+
+/** Which tokens may come, `[1, vocabulary]` bool. */
+function maskOf(allowed: Uint8Array, { config }: CausalModel, device: Device): Tensor {
+  return tensor(allowed, { dtype: "bool", shape: [1, config.vocabSize], device });
 }
 
 /** The logits after the last position, `[rows, vocabulary]`. */

@@ -1,5 +1,5 @@
 import { UsageError } from "@openelm/native";
-import type { Constraint } from "./constraint.js";
+import type { Constraint } from "../constrain/constraint.js";
 import type { CausalModel } from "./contracts.js";
 import { decode } from "./decode.js";
 import { checkDecoding, checkDraft, type DecodeOptions, type DraftOptions, MOST_DRAFTS } from "./options.js";

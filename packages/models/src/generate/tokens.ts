@@ -43,6 +43,7 @@ export function requireToken(token: Token): Token {
   throw new OpError(
     "KERNEL_FAILED",
     "sample",
-    "no token can be chosen: the best score is not a finite number; are the weights whole, and does the dtype hold this model's activations?",
+    "no token can be chosen: the best score is not a finite number. Are the weights whole, does the dtype hold this " +
+      "model's activations, and do constraint and bias leave a token?",
   );
 }

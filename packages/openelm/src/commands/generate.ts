@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
-import type { GenerateEvent, OpenELM, PromptCache } from "@openelm/models";
+import { readFile } from "node:fs/promises";
+import type { Constraint, GenerateEvent, OpenELM, PromptCache } from "@openelm/models";
 import { Command } from "commander";
 import pc from "picocolors";
 import { draftOf, type GenerationFlags, generationOptions, samplingOf } from "../cli/generation-options.js";
@@ -13,6 +14,8 @@ interface GenerateFlags extends GenerationFlags {
   readonly prompt?: readonly string[];
   readonly logprobs?: number;
   readonly promptCache?: string;
+  readonly jsonSchema?: string;
+  readonly regex?: string;
   readonly json?: boolean;
 }
 
@@ -30,6 +33,8 @@ export function generateCommand(): Command {
   return generationOptions(command, { maxTokens: 128 })
     .option("--logprobs <n>", "show how likely each token was, and the n likeliest ones", integer())
     .option("--prompt-cache <file>", "keep what was read in this file, and read on from it if it is there")
+    .option("--json-schema <file>", "only text that is JSON of this schema")
+    .option("--regex <pattern>", "only text that matches this regular expression as a whole")
     .option("--json", "a JSON object a token, then one with the whole text")
     .addHelpText(
       "after",
@@ -40,6 +45,7 @@ export function generateCommand(): Command {
         "openelm generate -m OpenELM-3B --draft-model OpenELM-270M -p 'The sea' -t 0",
         "openelm generate -m model -p 'One' -p 'Two' -p 'Three'",
         "openelm generate -m model -p - --prompt-lookup --prompt-cache manual.safetensors < manual.txt",
+        "openelm generate -m model -p 'A city as JSON: ' --json-schema city.schema.json",
         "cat prompt.txt | openelm generate -m model -p - --json",
       ),
     )
@@ -71,9 +77,10 @@ async function continueOne(
   const { logprobs, promptCache: file } = flags;
   using promptCache = file === undefined ? undefined : await openPromptCache(file, model);
   const draft = await draftOf(flags);
+  const constraint = await constraintOf(flags, model, tokenizer);
   const generation = generate(model, prompt, {
     ...samplingOf(flags),
-    ...{ tokenizer, signal, draft, logprobs, promptCache },
+    ...{ tokenizer, signal, draft, logprobs, promptCache, constraint },
   });
   const watch = new Stopwatch();
   output.write(pc.dim(prompt));
@@ -103,6 +110,40 @@ async function openPromptCache(file: string, model: OpenELM): Promise<PromptCach
   return existsSync(file) ? loadPromptCache(file, model) : PromptCache.empty(model);
 }
 
+async function constraintOf(
+  { jsonSchema, regex }: GenerateFlags,
+  { config }: OpenELM,
+  tokenizer: LoadedModel["tokenizer"],
+): Promise<Constraint | undefined> {
+  if (jsonSchema === undefined && regex === undefined) return undefined;
+  const [{ Grammars }, { UsageError }] = await Promise.all([
+    import("@openelm/models"),
+    import("@openelm/native"),
+  ]);
+  if (jsonSchema !== undefined && regex !== undefined) {
+    throw new UsageError("text follows --json-schema or --regex, not both");
+  }
+  const { vocabSize, eosId } = config;
+  const grammars = await Grammars.create({ tokenizer, vocabSize, stopIds: [eosId] });
+  return regex === undefined ? grammars.jsonSchema(await readSchema(jsonSchema!)) : grammars.regex(regex);
+}
+
+/** @throws FormatError if the file holds no JSON. */
+async function readSchema(path: string): Promise<object | boolean> {
+  const { FileError, FormatError } = await import("@openelm/native");
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
+    throw new FileError(`${path} cannot be read: ${cause.message}`, { path, cause });
+  });
+  try {
+    return JSON.parse(text) as object | boolean;
+  } catch (cause) {
+    throw new FormatError(`${path}: ${(cause as Error).message}`, { path, cause });
+  }
+}
+
+/** Options that are for one prompt. */
+const ALONE = ["promptCache", "promptLookup", "draftModel", "draftTokens", "jsonSchema", "regex"] as const;
+
 async function continueAll(
   { model, tokenizer }: LoadedModel,
   prompts: readonly string[],
@@ -111,9 +152,7 @@ async function continueAll(
   signal: AbortSignal,
 ): Promise<void> {
   const { UsageError } = await import("@openelm/native");
-  const wrong = (["promptCache", "promptLookup", "draftModel", "draftTokens"] as const).find(
-    (name) => flags[name],
-  );
+  const wrong = ALONE.find((name) => flags[name]);
   if (wrong !== undefined) {
     const option = wrong.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw new UsageError(`--${option} is for one prompt, not for several`);
