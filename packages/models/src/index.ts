@@ -2,7 +2,12 @@ export { type AnswerOptions, Conversation, type ConversationOptions } from "./ch
 export { type ChatTokenizer, encodeConversation } from "./chat/encode.js";
 export { ChatTemplate, type Message, type TemplateTokens } from "./chat/template.js";
 export type { Constraint } from "./constrain/constraint.js";
-export { type GrammarOptions, Grammars, type GrammarTokenizer } from "./constrain/grammar.js";
+export {
+  GrammarConstraint,
+  type GrammarOptions,
+  Grammars,
+  type GrammarTokenizer,
+} from "./constrain/grammar.js";
 export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
 export { type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";

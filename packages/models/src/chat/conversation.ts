@@ -23,6 +23,7 @@ export type AnswerOptions = Omit<GenerateOptions, "tokenizer" | "promptCache" | 
  *
  * @example
  * ```ts no-run
+ * const template = ChatTemplate.instruct({ eos: "</s>" });
  * using conversation = new Conversation(model, { tokenizer, template, system: "Answer in one sentence." });
  * for await (const { text } of conversation.ask("What is an ocean?")) process.stdout.write(text);
  * conversation.messages; // the question and the answer

@@ -37,7 +37,7 @@ const INSTRUCT = `{% if messages[0]['role'] != 'system' %}
  * @example
  * ```ts
  * const template = ChatTemplate.instruct({ eos: "</s>" });
- * template.render([{ role: "user", content: "Hello" }]); // "<|system|>\\n</s>\\n<|user|>\\nHello</s>\\n<|assistant|>\\n"
+ * template.render([{ role: "user", content: "Hello" }]); // "<|system|>\n</s>\n<|user|>\nHello</s>\n<|assistant|>\n"
  * ```
  */
 export class ChatTemplate {

@@ -28,7 +28,7 @@ export interface GrammarOptions {
  * const { vocabSize, eosId } = model.config;
  * const grammars = await Grammars.create({ tokenizer, vocabSize, stopIds: [eosId] });
  * const schema = { type: "object", properties: { name: { type: "string" } }, required: ["name"] };
- * const constraint = await grammars.jsonSchema(schema);
+ * using constraint = await grammars.jsonSchema(schema);
  * const { text } = await generate(model, "The sea as JSON: ", { tokenizer, constraint }).result();
  * JSON.parse(text);
  * ```
@@ -58,7 +58,7 @@ export class Grammars {
    *
    * @throws ConfigError if the schema is none that can be followed.
    */
-  jsonSchema(schema: object | boolean): Promise<Constraint> {
+  jsonSchema(schema: object | boolean): Promise<GrammarConstraint> {
     const text = JSON.stringify(schema);
     // −1: no lines and indentation.
     return this.#start("the JSON schema", (compiler) => compiler.compileJSONSchema(text, false, -1));
@@ -69,7 +69,7 @@ export class Grammars {
    *
    * @throws ConfigError if it is none, or uses what needs more than a finite automaton (back references, looking around).
    */
-  regex(pattern: string): Promise<Constraint> {
+  regex(pattern: string): Promise<GrammarConstraint> {
     const tag = { type: "structural_tag", format: { type: "regex", pattern } } as const;
     return this.#start("the regular expression", (compiler) => compiler.compileStructuralTag(tag));
   }
@@ -79,19 +79,21 @@ export class Grammars {
    *
    * @throws ConfigError if it is none.
    */
-  ebnf(grammar: string): Promise<Constraint> {
+  ebnf(grammar: string): Promise<GrammarConstraint> {
     return this.#start("the grammar", (compiler) => compiler.compileGrammar(grammar));
   }
 
   async #start(
     what: string,
     compile: (compiler: GrammarCompiler) => Promise<CompiledGrammar>,
-  ): Promise<Constraint> {
+  ): Promise<GrammarConstraint> {
     const { instance, compiler, vocabSize } = await this.#load();
     instance.takeMessage();
     try {
       const compiled = await compile(compiler);
       const matcher = await instance.library.GrammarMatcher.createGrammarMatcher(compiled);
+      // The matcher holds what it needs of it.
+      compiled.dispose();
       return new GrammarConstraint(matcher, vocabSize);
     } catch (cause) {
       // Constraints that were made before keep the memory that they are in; new ones get another.
@@ -117,10 +119,12 @@ async function load({ tokenizer, vocabSize = 0, stopIds }: GrammarOptions): Prom
   return { instance, compiler: await GrammarCompiler.createGrammarCompiler(info), vocabSize: size };
 }
 
-class GrammarConstraint implements Constraint {
+/** A place in a text of a grammar; disposing of it frees memory that the collector does not see. */
+export class GrammarConstraint implements Constraint {
   readonly #matcher: GrammarMatcher;
   readonly #vocabSize: number;
 
+  /** @internal */
   constructor(matcher: GrammarMatcher, vocabSize: number) {
     this.#matcher = matcher;
     this.#vocabSize = vocabSize;
@@ -135,6 +139,14 @@ class GrammarConstraint implements Constraint {
 
   accept(id: number): void {
     this.#matcher.acceptToken(id);
+  }
+
+  dispose(): void {
+    this.#matcher.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

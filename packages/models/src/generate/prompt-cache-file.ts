@@ -22,6 +22,8 @@ const VERSION = "1";
  * @throws FileError if the file cannot be written, UsageError if the cache is empty.
  * @example
  * ```ts no-run
+ * using promptCache = PromptCache.empty(model);
+ * await generate(model, "A long manual", { tokenizer, promptCache }).result();
  * await savePromptCache("manual.safetensors", promptCache, model);
  * using again = await loadPromptCache("manual.safetensors", model);
  * ```

@@ -18,11 +18,6 @@ export const CHAT_HELP = HELP.map(([name, what]) => `${name.padEnd(16)}${what}`)
 
 /**
  * The command of a line; undefined where it is a message, `"unknown"` where it begins like a command and is none.
- *
- * @example
- * ```ts
- * parseChatLine("/save talk.json"); // { name: "save", argument: "talk.json" }
- * ```
  */
 export function parseChatLine(line: string): ChatCommand | "unknown" | undefined {
   const [, word, rest = ""] = /^\/(\S*)(?:\s+(.*))?$/s.exec(line.trim()) ?? [];

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { Constraint, GenerateEvent, OpenELM, PromptCache } from "@openelm/models";
+import type { GenerateEvent, GrammarConstraint, OpenELM, PromptCache } from "@openelm/models";
 import { Command } from "commander";
 import pc from "picocolors";
 import { draftOf, type GenerationFlags, generationOptions, samplingOf } from "../cli/generation-options.js";
@@ -77,7 +77,7 @@ async function continueOne(
   const { logprobs, promptCache: file } = flags;
   using promptCache = file === undefined ? undefined : await openPromptCache(file, model);
   const draft = await draftOf(flags);
-  const constraint = await constraintOf(flags, model, tokenizer);
+  using constraint = await constraintOf(flags, model, tokenizer);
   const generation = generate(model, prompt, {
     ...samplingOf(flags),
     ...{ tokenizer, signal, draft, logprobs, promptCache, constraint },
@@ -114,7 +114,7 @@ async function constraintOf(
   { jsonSchema, regex }: GenerateFlags,
   { config }: OpenELM,
   tokenizer: LoadedModel["tokenizer"],
-): Promise<Constraint | undefined> {
+): Promise<GrammarConstraint | undefined> {
   if (jsonSchema === undefined && regex === undefined) return undefined;
   const [{ Grammars }, { UsageError }] = await Promise.all([
     import("@openelm/models"),

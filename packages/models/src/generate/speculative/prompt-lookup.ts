@@ -34,12 +34,8 @@ export class PromptLookup implements Drafter {
 
 /**
  * What followed the last tokens at their latest earlier place; the longest run of tokens that has one counts. Where the
- * text ends before there are enough, it is taken to go on in the same way, so there are `most` guesses or none.
- *
- * @example
- * ```ts
- * continuation([5, 6, 7, 8, 5, 6], { most: 5, ngram: 3 }); // [7, 8, 5, 6, 7]
- * ```
+ * text ends before there are enough, it is taken to go on in the same way, so there are `most` guesses or none:
+ * 5 6 7 8 5 6 goes on as 7 8 5 6 7.
  */
 export function continuation(
   ids: readonly number[],
