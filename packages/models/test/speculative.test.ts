@@ -3,7 +3,13 @@ import { Generator, liveTensors, type Tensor, tensor, uniform } from "@openelm/t
 import { describe, expect, test } from "vitest";
 import { continuation } from "../src/generate/speculative/prompt-lookup.js";
 import { verify } from "../src/generate/speculative/verify.js";
-import { type DraftOptions, type GenerateOptions, generate, type OpenELM } from "../src/index.js";
+import {
+  type DraftOptions,
+  type GenerateOptions,
+  generate,
+  type OpenELM,
+  PromptCache,
+} from "../src/index.js";
 import { Chooser } from "../src/sampling/chooser.js";
 import { filtered } from "../src/sampling/filters.js";
 import { letters, tinyModel } from "./tiny.js";
@@ -72,11 +78,16 @@ describe("guesses", () => {
     const stop = text.slice(10, 13);
     const expected = await generate(model, "abcabc", { ...how, stop }).result();
     const draft = { from: model, tokens: 7 };
-    expect(await generate(model, "abcabc", { ...how, stop, draft }).result()).toMatchObject({
+    using promptCache = PromptCache.empty(model);
+    expect(await generate(model, "abcabc", { ...how, stop, draft, promptCache }).result()).toMatchObject({
       text: expected.text,
       finishReason: "stop",
       ids: expected.ids,
     });
+    expect(promptCache.ids).toEqual([0, 1, 2, 0, 1, 2, ...expected.ids].slice(0, promptCache.ids.length));
+    expect(promptCache.cache.length).toBe(promptCache.ids.length);
+    const again = await generate(model, "abcabc", { ...how, draft, promptCache }).result();
+    expect(again.text).toBe(text);
   });
 
   test("draw the same text for the same seed, and leave no tensor behind", async () => {

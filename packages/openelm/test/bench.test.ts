@@ -36,7 +36,11 @@ test("bench throughput gives a row a model, and an object for a program", { time
   expect(row!.totalTokensPerSecond).toBeCloseTo(total, 6);
 });
 
-test("bench throughput refuses a name that is no model", async () => {
+test("bench throughput refuses what does not fit, and a name that is no model", async () => {
+  const long = await openelm([...args, "--new-tokens", "5000"]);
+  expect(long.code).toBe(1);
+  expect(long.stderr).toMatch(/6 and 5000 more tokens do not fit the model's context of 2048/);
+
   const { code, stderr } = await openelm(["bench", "throughput", "OpenELM-9B"]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/OpenELM-9B is neither a folder nor a size; sizes are OpenELM-270M/);

@@ -1,5 +1,6 @@
 //! How many tokens a second a model reads and makes, as the OpenELM paper measures it.
 import { type CausalModel, generate, type Tokenizer } from "@openelm/models";
+import { UsageError } from "@openelm/native";
 import { type Device, Generator, randint } from "@openelm/tensor";
 
 /** What is measured. */
@@ -22,7 +23,7 @@ export interface Throughput {
   readonly generation: number;
   /** Of both, over the whole time. */
   readonly total: number;
-  /** Bytes in tensors at the last token: weights, cache, and what is on its way. */
+  /** Most bytes in tensors at any token: weights, cache, and what is on its way. */
   readonly memory: number;
 }
 
@@ -33,13 +34,23 @@ const SILENT: Tokenizer = {
   stream: () => ({ push: () => "", end: () => "" }),
 };
 
-/** Reads a prompt and makes the likeliest tokens once, batch 1, with a key-value cache. */
+/**
+ * Reads a prompt and makes the likeliest tokens once, batch 1, with a key-value cache.
+ *
+ * @throws UsageError if both together do not fit the model's context.
+ */
 export async function measureThroughput(
   model: CausalModel,
   { promptTokens, newTokens, device, capture, signal }: ThroughputOptions,
 ): Promise<Throughput> {
+  const { maxContextLength, vocabSize } = model.config;
+  if (promptTokens + newTokens + 1 > maxContextLength) {
+    throw new UsageError(
+      `a prompt of ${promptTokens} and ${newTokens} more tokens do not fit the model's context of ${maxContextLength}`,
+    );
+  }
   const generator = new Generator(1);
-  using random = randint([promptTokens], 0, model.config.vocabSize, { generator });
+  using random = randint([promptTokens], 0, vocabSize, { generator });
   const prompt = (await random.data()) as Int32Array;
   const options = { tokenizer: SILENT, addBos: false, stopIds: [], temperature: 0, signal };
   const start = performance.now();
@@ -48,7 +59,7 @@ export async function measureThroughput(
   const all = { ...options, maxTokens: newTokens + 1, ...(capture !== undefined && { capture }) };
   for await (const { id } of generate(model, prompt, all)) {
     if (id >= 0 && ++made === 1) first = performance.now();
-    if (made === newTokens) memory = device.memory().current;
+    memory = Math.max(memory, device.memory().current);
   }
   const end = performance.now();
   const [read, write] = [(first - start) / 1000, (end - first) / 1000];
