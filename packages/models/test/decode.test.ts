@@ -174,6 +174,27 @@ describe("a prompt cache", () => {
     expect(same.ids).toEqual(other.ids);
   });
 
+  test("keeps the recorded step for the next text, with nothing of the last one", async () => {
+    using promptCache = PromptCache.empty(model);
+    const how = { ...sampled, ...penalized, promptCache };
+    const alone = async (prompt: string, options: object) =>
+      (await generate(model, prompt, { ...sampled, ...penalized, ...options }).result()).ids;
+    for (const [prompt, other] of [
+      ["abc", {}],
+      ["xyz", { seed: 2 }],
+      ["abc", { seed: 3 }],
+      ["abc", { seed: 3, temperature: 0.5 }],
+      ["abc", { seed: 3, logitBias: { 4: Number.NEGATIVE_INFINITY } }],
+    ] as const) {
+      const { ids } = await generate(model, prompt, { ...how, ...other }).result();
+      expect(ids).toEqual(await alone(prompt, other));
+    }
+    const before = liveTensors();
+    await generate(model, "abcd", { ...how, seed: 5 }).result();
+    await generate(model, "abcd", { ...how, seed: 6 }).result();
+    expect(liveTensors()).toBe(before);
+  });
+
   test("holds the text only, wherever the loop is left or a stop is found late", async () => {
     using promptCache = PromptCache.empty(model);
     const whole = await generate(model, "abc", sampled).result();

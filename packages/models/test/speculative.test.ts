@@ -151,7 +151,7 @@ describe("the check of drawn guesses", () => {
   /** Counts of the tokens at each place, over checks of guesses that are drawn by `q`, or of `certain` ones. */
   async function frequencies(how: GenerateOptions, certain?: readonly number[]): Promise<number[][]> {
     const generator = new Generator(11);
-    using chooser = new Chooser(how, { vocabulary: VOCABULARY, device: tensor(0).device, prompts: [[0]] });
+    using chooser = new Chooser(how, { vocabulary: VOCABULARY, device: tensor(0).device, rows: 1 });
     const logits = tensor(target);
     const probabilities = certain === undefined ? tensor(q) : undefined;
     const counts = target.map(() => Array<number>(VOCABULARY).fill(0));

@@ -4,6 +4,7 @@ import { decode } from "./decode.js";
 import type { GenerateEvent, GenerateResult } from "./generate.js";
 import { checkDecoding, type DecodeOptions } from "./options.js";
 import { type Prompt, promptIds } from "./prompt.js";
+import { StepKeeper } from "./step.js";
 import { TextWriter } from "./text-writer.js";
 import type { Token } from "./tokens.js";
 
@@ -102,8 +103,9 @@ async function* run(
   // A text that has ended is carried along, possibly past the context: its row is not read any more.
   const longest = Math.max(...prompts.map(({ length }) => length));
   using cache = model.newCache({ batch: rows.length, capacity: longest + most });
+  using steps = new StepKeeper();
   let step = 0;
-  for await (const tokens of decode({ model, cache, prompts, options, most })) {
+  for await (const tokens of decode({ model, cache, steps, prompts, options, most })) {
     step++;
     for (const [index, row] of rows.entries()) {
       if (row.isOver) continue;

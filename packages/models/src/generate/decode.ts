@@ -3,18 +3,19 @@ import { inference } from "@openelm/autograd";
 import type { KVCache } from "@openelm/nn";
 import { type Device, Generator, scope, stack, type Tensor, tensor, uniform } from "@openelm/tensor";
 import type { Constraint } from "../constrain/constraint.js";
-import { Chooser, type Chosen } from "../sampling/chooser.js";
 import { isGreedy } from "../sampling/filters.js";
 import type { CausalModel } from "./contracts.js";
 import type { DecodeOptions } from "./options.js";
 import { prefill } from "./prefill.js";
-import { Replayed } from "./replay.js";
+import type { StepKeeper } from "./step.js";
 import { readTokens, requireToken, type Token } from "./tokens.js";
 
 /** Texts that are to be continued. */
 export interface Decoding {
   readonly model: CausalModel;
   readonly cache: KVCache;
+  /** Keeps the step of the cache. */
+  readonly steps: StepKeeper;
   /** All tokens of each row; the last ones are not in the cache yet. */
   readonly prompts: readonly (readonly number[])[];
   readonly options: DecodeOptions;
@@ -35,15 +36,8 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
   const { model, cache, prompts, options, most, constraint } = decoding;
   const { device } = cache;
   const { signal, prefillChunk } = options;
-  const rows = prompts.length;
-  using chooser = new Chooser(options, { vocabulary: model.config.vocabSize, device, prompts });
-  using draws = new Draws(options, { rows, most, cache });
-  using step = new Replayed(
-    (input, uniform, allowed) =>
-      inference(() => withNext(chooser.choose(logitsAt(model, input!, cache), uniform, allowed))),
-    [cache],
-    options.capture ?? model.replayable ?? false,
-  );
+  using draws = new Draws(options, { rows: prompts.length, most, cache });
+  const step = decoding.steps.step(model, cache, { options, prompts });
   const ahead = constraint === undefined ? AHEAD : 0;
   const reads: Promise<Token[]>[] = [];
   let input: Tensor | undefined;
@@ -52,8 +46,8 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
     using uniform = draws.at(at);
     const { next, ...chosen } =
       logits === undefined
-        ? step.run(input, uniform, allowed)
-        : inference(() => scope(() => withNext(chooser.choose(logits, uniform, allowed))));
+        ? step.run(input!, uniform, allowed)
+        : inference(() => scope(() => step.choose(logits, uniform, allowed)));
     input?.dispose();
     input = next;
     const read = readTokens(chosen);
@@ -73,6 +67,10 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
       constraint?.accept(tokens[0]!.id);
       yield tokens;
     }
+  } catch (error) {
+    // What the step remembers may have come from the failure.
+    decoding.steps.drop();
+    throw error;
   } finally {
     input?.dispose();
   }
@@ -81,16 +79,6 @@ export async function* decode(decoding: Decoding): AsyncGenerator<readonly Token
 /** Which tokens may come, `[1, vocabulary]` bool. */
 function maskOf(allowed: Uint8Array, { config }: CausalModel, device: Device): Tensor {
   return tensor(allowed, { dtype: "bool", shape: [1, config.vocabSize], device });
-}
-
-/** The logits after the last position, `[rows, vocabulary]`. */
-function logitsAt(model: CausalModel, input: Tensor, cache: KVCache): Tensor {
-  return model.forward(input, { cache, last: true }).at(":", -1) as Tensor;
-}
-
-/** With what the next step is fed, `[rows, 1]`: a row without a token goes on with token 0 until the host has read it. */
-function withNext(chosen: Chosen): Chosen & { readonly next: Tensor } {
-  return { ...chosen, next: chosen.ids.clamp({ min: 0 }).reshape([-1, 1]) };
 }
 
 /** Random numbers of all steps: row `i` has those of a text of its own with the seed `seed + i`. */

@@ -137,7 +137,8 @@ async function* run(
   const session = promptCache ?? own!;
   const lease = session.begin(ids, most);
   if (promptCache !== undefined) outcome.usage = { ...outcome.usage, cachedTokens: session.cache.length };
-  const decoding = { model, cache: session.cache, prompts: [ids], options, most };
+  const { cache, steps: kept } = session;
+  const decoding = { model, cache, steps: kept, prompts: [ids], options, most };
   using drafter = draft && drafterFor(draft, decoding);
   const steps = drafter
     ? speculate({ ...decoding, drafter, tell: (counts) => Object.assign(outcome.usage, counts) })

@@ -2,6 +2,7 @@ import { UsageError } from "@openelm/native";
 import type { KVCache } from "@openelm/nn";
 import { commonPrefix } from "./common-prefix.js";
 import type { CausalModel } from "./contracts.js";
+import { StepKeeper } from "./step.js";
 
 /**
  * Keys and values of tokens that a model has read, with these tokens: what a later prompt has in common with them need not
@@ -17,6 +18,8 @@ import type { CausalModel } from "./contracts.js";
  */
 export class PromptCache {
   readonly cache: KVCache;
+  /** The recorded step of the last text, for the next. @internal */
+  readonly steps = new StepKeeper();
   #ids: readonly number[];
   #inUse = false;
 
@@ -80,6 +83,7 @@ export class PromptCache {
   }
 
   dispose(): void {
+    this.steps.drop();
     this.cache.dispose();
   }
 

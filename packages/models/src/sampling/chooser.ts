@@ -2,7 +2,7 @@
 import { type Device, logSoftmax, type Tensor, tensor, where } from "@openelm/tensor";
 import { best, filtered, isGreedy, pick } from "./filters.js";
 import type { SamplingOptions } from "./options.js";
-import { Penalties } from "./penalties.js";
+import { Penalties, type PenaltySizes } from "./penalties.js";
 
 /** Tokens that were chosen, still on the device. */
 export interface Chosen {
@@ -19,31 +19,24 @@ export interface ChooserOptions extends SamplingOptions {
   readonly logprobs?: number | undefined;
 }
 
-/** Chooses the tokens of one generation, and remembers them where penalties need it. */
+/** Chooses the tokens of texts, and remembers them where penalties need it. */
 export class Chooser {
   readonly greedy: boolean;
   readonly #options: ChooserOptions;
   readonly #penalties: Penalties;
   readonly #device: Device;
 
-  /** @param prompts - The tokens of each row so far. */
-  constructor(
-    options: ChooserOptions,
-    {
-      vocabulary,
-      device,
-      prompts,
-    }: {
-      readonly vocabulary: number;
-      readonly device: Device;
-      readonly prompts: readonly (readonly number[])[];
-    },
-  ) {
+  constructor(options: ChooserOptions, sizes: PenaltySizes) {
     this.greedy = isGreedy(options);
     this.#options = options;
-    this.#device = device;
-    this.#penalties = new Penalties(options, { rows: prompts.length, vocabulary, device });
-    if ((options.repetitionPenalty ?? 1) !== 1) this.#see(prompts);
+    this.#device = sizes.device;
+    this.#penalties = new Penalties(options, sizes);
+  }
+
+  /** Begins texts that begin with these tokens. */
+  restart(prompts: readonly (readonly number[])[]): void {
+    this.#penalties.restart();
+    if ((this.#options.repetitionPenalty ?? 1) !== 1) this.#see(prompts);
   }
 
   #see(prompts: readonly (readonly number[])[]): void {

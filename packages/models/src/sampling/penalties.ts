@@ -48,6 +48,12 @@ export class Penalties {
     if (own.length > 0) this.#bias = biasTensor(own, vocabulary, device);
   }
 
+  /** Forgets all tokens. */
+  restart(): void {
+    this.#seen?.setAt([":"], false);
+    this.#made?.setAt([":"], 0);
+  }
+
   /** Notes tokens of the text, `[rows, count]` i32, each as often as it occurs; the prompt's with `see` alone. */
   count(ids: Tensor): void {
     if (this.#made === undefined) return;

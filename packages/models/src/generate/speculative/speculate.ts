@@ -1,7 +1,6 @@
 //! Text by guesses of several tokens that the model checks in one pass.
 import { inference } from "@openelm/autograd";
 import { concat, Generator, scope, type Tensor, tensor, uniform } from "@openelm/tensor";
-import { Chooser } from "../../sampling/chooser.js";
 import type { Decoding } from "../decode.js";
 import { prefill } from "../prefill.js";
 import { Replayed } from "../replay.js";
@@ -20,11 +19,12 @@ export interface Speculation extends Decoding {
 export async function* speculate(
   speculation: Speculation,
 ): AsyncGenerator<readonly Token[], void, undefined> {
-  const { model, cache, prompts, options, most, drafter, tell } = speculation;
+  const { model, cache, steps, prompts, options, most, drafter, tell } = speculation;
   const { device } = cache;
   const { signal, prefillChunk: chunk } = options;
   const ids = [...prompts[0]!];
-  using chooser = new Chooser(options, { vocabulary: model.config.vocabSize, device, prompts });
+  const step = steps.step(model, cache, { options, prompts });
+  const { chooser } = step;
   const generator = new Generator(options.seed ?? 0);
   const draws = (count: number): Tensor | undefined =>
     chooser.greedy ? undefined : uniform([count], { generator, dtype: "f32", device });
@@ -40,20 +40,12 @@ export async function* speculate(
   const counts = { draftTokens: 0, acceptedTokens: 0 };
   tell(counts);
 
-  using step = new Replayed(
-    (input, uniform) =>
-      inference(() =>
-        chooser.choose(model.forward(input!, { cache, last: true }).at(":", -1) as Tensor, uniform),
-      ),
-    [cache],
-    options.capture ?? model.replayable ?? false,
-  );
-
   /** The first token, by a pass over all that the cache does not hold. */
   const first = async (): Promise<Token[]> => {
     const logits = await prefill(model, [ids.slice(cache.length)], { cache, chunk, signal });
     using draw = draws(1);
-    const chosen = inference(() => scope(() => chooser.choose(logits, draw)));
+    const { next, ...chosen } = inference(() => scope(() => step.choose(logits, draw)));
+    next.dispose();
     logits.dispose();
     return readTokens(chosen);
   };
@@ -62,7 +54,9 @@ export async function* speculate(
   const plain = async (): Promise<Token[]> => {
     using input = tensor(Int32Array.of(ids.at(-1)!), { shape: [1, 1], device });
     using draw = draws(1);
-    return readTokens(step.run(input, draw));
+    const { next, ...chosen } = step.run(input, draw);
+    next.dispose();
+    return readTokens(chosen);
   };
 
   /** The next tokens, by a pass over the last one and guesses. */
