@@ -43,7 +43,7 @@ export function generationOptions(command: Command, { maxTokens }: { readonly ma
     .option("--logit-bias <id=x>", "added to the score of a token; -inf forbids it (may be repeated)", bias)
     .option("--stop <text>", "end before this text (may be repeated)", repeated)
     .option("--seed <n>", "same seed, same text", integer(), 0)
-    .option("--prompt-lookup", "guess tokens by what stood in the text before; same text, sooner")
+    .option("--prompt-lookup", "guess tokens by what stood in the text before; for text that repeats itself")
     .option("--draft-model <folder>", "guess tokens with a smaller model of the same vocabulary")
     .option("--draft-tokens <n>", "tokens that are guessed at a time, 1 to 15", integer(1))
     .option("--prefill-chunk <n>", "tokens of the prompt that are read at once, to save memory", integer(1))
