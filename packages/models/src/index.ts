@@ -1,19 +1,36 @@
+export { type AnswerOptions, Conversation, type ConversationOptions } from "./chat/conversation.js";
+export { type ChatTokenizer, encodeConversation } from "./chat/encode.js";
+export { ChatTemplate, type Message, type TemplateTokens } from "./chat/template.js";
+export type { Constraint } from "./constrain/constraint.js";
+export {
+  GrammarConstraint,
+  type GrammarOptions,
+  Grammars,
+  type GrammarTokenizer,
+} from "./constrain/grammar.js";
 export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
 export { type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";
 export { VOCABULARIES, type VocabularySize } from "./convert/vocabulary/size.js";
 export type { Encoding, ScaleName, Weight } from "./convert/weight.js";
 export type { ConvertProgress } from "./convert/write-weight.js";
+export { type BatchEvent, type BatchGeneration, generateBatch } from "./generate/batch.js";
+export type { CausalModel, PassContext, Tokenizer } from "./generate/contracts.js";
 export {
-  type CausalModel,
-  type FinishReason,
   type GenerateEvent,
   type GenerateOptions,
   type GenerateResult,
   type Generation,
   generate,
-  type Tokenizer,
-} from "./generate.js";
+  type Usage,
+} from "./generate/generate.js";
+export type { DecodeOptions, DraftOptions } from "./generate/options.js";
+export { type PrefillOptions, prefill } from "./generate/prefill.js";
+export type { Prompt } from "./generate/prompt.js";
+export { PromptCache } from "./generate/prompt-cache.js";
+export { loadPromptCache, savePromptCache } from "./generate/prompt-cache-file.js";
+export type { FinishReason } from "./generate/text-writer.js";
+export type { Token, TokenLogprob } from "./generate/tokens.js";
 export { CORENET_NAMES, HF_NAMES } from "./openelm/checkpoint-names.js";
 export {
   OPENELM_SIZES,
@@ -37,4 +54,5 @@ export {
   type OpenELMContext,
   OpenELMLayer,
 } from "./openelm/model.js";
-export { type SampleContext, type SamplingOptions, sample } from "./sampling.js";
+export type { SamplingOptions } from "./sampling/options.js";
+export { type SampleContext, sample } from "./sampling/sample.js";

@@ -81,6 +81,7 @@ describe("generate", () => {
     expect(stopped).toEqual({
       text: "xyz",
       ids: id("xyz"),
+      tokens: id("xyz").map((token) => ({ id: token })),
       finishReason: "stop",
       usage: { promptTokens: 1, completionTokens: 3 },
     });
@@ -160,6 +161,12 @@ describe("generate", () => {
     { minP: 2 },
     { repetitionPenalty: 0 },
     { seed: -1 },
+    { logprobs: -1 },
+    { prefillChunk: 0 },
+    { presencePenalty: Number.NaN },
+    { frequencyPenalty: Number.POSITIVE_INFINITY },
+    { logitBias: { [-1]: 1 } },
+    { logitBias: { 3: Number.POSITIVE_INFINITY } },
   ])("refuses %j at the call", (wrong) => {
     expect(() => generate(tinyModel(), "a", { tokenizer: letters, ...wrong })).toThrow(ConfigError);
     expect(() => generate(tinyModel(), "a", { tokenizer: letters, ...wrong })).toThrow(Object.keys(wrong)[0]);

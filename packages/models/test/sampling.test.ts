@@ -2,6 +2,7 @@ import { ConfigError } from "@openelm/native";
 import { Generator, type Tensor, tensor } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
 import { type SampleContext, type SamplingOptions, sample } from "../src/index.js";
+import { pick } from "../src/sampling/filters.js";
 
 const DRAWS = 4000;
 
@@ -80,6 +81,47 @@ describe("sample", () => {
     const low = tensor([[-1, -1.5]]);
     expect(await sample(low, { temperature: 0, seen: seen([0]), repetitionPenalty: 2 }).array()).toEqual([1]);
     expect(await sample(scores, { temperature: 0, repetitionPenalty: 9 }).array()).toEqual([0]);
+  });
+
+  test("takes penalties off the scores of earlier tokens, by how often they came, and adds biases", async () => {
+    const scores = tensor([[4, 3, 2]]);
+    const greedy = async (seen: number[], options: SamplingOptions): Promise<number> => {
+      const context = { temperature: 0, seen: tensor([seen], { dtype: "i32" }) };
+      return ((await sample(scores, { ...context, ...options }).array()) as number[])[0]!;
+    };
+    expect(await greedy([0, 0, 0], { presencePenalty: 0.9 })).toBe(0);
+    expect(await greedy([0, 0, 0], { presencePenalty: 1.1 })).toBe(1);
+    expect(await greedy([0], { frequencyPenalty: 0.9 })).toBe(0);
+    expect(await greedy([0, 0], { frequencyPenalty: 0.9 })).toBe(1);
+    expect(await greedy([0, 0, 1], { frequencyPenalty: 0.6, presencePenalty: 1 })).toBe(2);
+    expect(await greedy([1], { presencePenalty: -2 })).toBe(1);
+    expect(await greedy([1], { logitBias: { 2: 5 } })).toBe(2);
+    expect(await greedy([1], { logitBias: new Map([[0, Number.NEGATIVE_INFINITY]]) })).toBe(1);
+    expect(() => sample(scores, { logitBias: { 3: 1 } })).toThrow(/token 3, but the vocabulary ends at 2/);
+    expectShares(await shares(logits, { logitBias: { 0: Math.log(0.5) } }), [1 / 3, 1 / 3, 0.2, 2 / 15]);
+  });
+
+  test("gives −1 where there is no number to choose by", async () => {
+    const rows = tensor([
+      [0, Number.NaN, 1],
+      [0, 1, 2],
+      [Number.POSITIVE_INFINITY, 0, 0],
+    ]);
+    expect(await sample(rows, { temperature: 0 }).array()).toEqual([-1, 2, -1]);
+    const [first, second, third] = (await sample(rows, { topK: 1 }).array()) as number[];
+    expect([first, second, third]).toEqual([-1, 2, -1]);
+    const none = tensor([[Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]]);
+    expect(await sample(none).array()).toEqual([-1]);
+  });
+
+  test("never draws what has no probability, at the ends of the uniform numbers too", async () => {
+    const probabilities = tensor([
+      [0, 0.5, 0, 0.5, 0],
+      [0, 0.5, 0, 0.5, 0],
+      [0, 0, 1e-30, 0, 0],
+    ]);
+    const most = 1 - 2 ** -24;
+    expect(await pick(probabilities, tensor([0, most, most])).array()).toEqual([1, 3, 2]);
   });
 
   test("draws the same from the same generator", async () => {

@@ -12,6 +12,7 @@ import {
   TREE,
   type TreeEntry,
   type TreeNode,
+  tensor,
   UsageError,
   zeros,
 } from "@openelm/tensor";
@@ -28,7 +29,7 @@ export interface CacheLayer {
 export interface KVCacheOptions {
   /** One entry a layer, from the first to the last. */
   readonly layers: readonly CacheLayer[];
-  /** Sequences side by side; all of them have the same length. Default 1. */
+  /** Sequences side by side. Default 1. */
   readonly batch?: number | undefined;
   /** Most positions that it will hold. */
   readonly capacity: number;
@@ -52,12 +53,16 @@ export interface LayerCache {
 /**
  * Keys and values of positions that a model has seen, so that the next ones need not compute them again.
  *
- * Memory is taken once, for `capacity` positions. Keys are stored normed and rotated. The rows of a batch go on together:
- * prompts of different lengths need caches of their own, since there is no mask for padding on the left.
+ * Memory is taken once, for `capacity` positions. Keys are stored normed and rotated. Each row of a batch begins at
+ * position 0 and has a length of its own: prompts of different lengths are padded behind, and `crop` then takes the
+ * padding back, so that the next tokens of a row are written where its own prompt ended.
  *
  * @example
  * ```ts
- * using cache = new KVCache({ layers: [{ kvHeads: 2, headDim: 64 }], capacity: 512 });
+ * using cache = new KVCache({ layers: [{ kvHeads: 2, headDim: 64 }], batch: 2, capacity: 512 });
+ * cache.advance(7);
+ * cache.crop([7, 4]);
+ * cache.lengths; // [7, 4]
  * ```
  */
 export class KVCache implements TreeNode {
@@ -66,8 +71,8 @@ export class KVCache implements TreeNode {
   readonly device: Device;
   readonly #keys: Tensor[];
   readonly #values: Tensor[];
-  #length = 0;
-  /** The length on the device, `[batch]` i32: a recorded pass goes on where the last one ended. */
+  #lengths: readonly number[];
+  /** The lengths on the device, `[batch]` i32: a recorded pass goes on where the last one ended. */
   readonly #filled: Tensor;
 
   /** @throws UsageError if a size is not a whole number above 0. */
@@ -89,11 +94,17 @@ export class KVCache implements TreeNode {
     this.#keys = layers.map(make);
     this.#values = layers.map(make);
     this.#filled = keep(zeros([batch], { dtype: "i32", device }));
+    this.#lengths = Array<number>(batch).fill(0);
   }
 
-  /** How many positions are filled. */
+  /** How many positions are filled, in the longest row. */
   get length(): number {
-    return this.#length;
+    return Math.max(...this.#lengths);
+  }
+
+  /** How many positions of each row are filled. */
+  get lengths(): readonly number[] {
+    return this.#lengths;
   }
 
   /**
@@ -103,7 +114,7 @@ export class KVCache implements TreeNode {
    */
   layersFor(time: number): LayerCache[] {
     checkSize("time", time);
-    const start = this.#length;
+    const start = this.length;
     if (start + time > this.capacity) {
       throw new OpError(
         "INVALID_ARGUMENT",
@@ -131,34 +142,59 @@ export class KVCache implements TreeNode {
    * @throws OpError `INVALID_ARGUMENT` if there is no room for them.
    */
   advance(time: number): void {
-    if (!Number.isInteger(time) || time < 0 || this.#length + time > this.capacity) {
+    if (!Number.isInteger(time) || time < 0 || this.length + time > this.capacity) {
       throw new OpError(
         "INVALID_ARGUMENT",
         "KVCache",
-        `advance wants 0 to ${this.capacity - this.#length} positions, got ${time}`,
+        `advance wants 0 to ${this.capacity - this.length} positions, got ${time}`,
       );
     }
     this.#filled.setAt([":"], this.#filled.add(time));
     onEveryRun(() => {
-      this.#length += time;
+      this.#lengths = this.#lengths.map((length) => length + time);
     });
   }
 
   /**
-   * Forgets all positions from `length` on.
+   * Forgets all positions from `length` on, in all rows or in each row from its own.
    *
-   * @throws OpError `INVALID_ARGUMENT` if fewer are filled.
+   * @throws OpError `INVALID_ARGUMENT` if fewer are filled, or there is not one length a row.
    */
-  crop(length: number): void {
-    if (!Number.isInteger(length) || length < 0 || length > this.#length) {
-      throw new OpError(
-        "INVALID_ARGUMENT",
-        "KVCache",
-        `crop wants a length of 0 to ${this.#length}, got ${length}`,
-      );
+  crop(length: number | readonly number[]): void {
+    const lengths = typeof length === "number" ? this.#lengths.map(() => length) : length;
+    if (lengths.length !== this.batch) {
+      const got = `got ${lengths.length} for ${this.batch}`;
+      throw new OpError("INVALID_ARGUMENT", "KVCache", `crop wants one length a row, ${got}`);
     }
-    this.#filled.setAt([":"], length);
-    this.#length = length;
+    for (const [row, wanted] of lengths.entries()) {
+      const filled = this.#lengths[row]!;
+      if (Number.isInteger(wanted) && wanted >= 0 && wanted <= filled) continue;
+      const where = this.batch === 1 ? "" : ` for row ${row}`;
+      const message = `crop wants a length of 0 to ${filled}${where}, got ${wanted}`;
+      throw new OpError("INVALID_ARGUMENT", "KVCache", message);
+    }
+    this.#setLengths(lengths);
+  }
+
+  /**
+   * Counts so many positions of each row as filled, whatever was filled before: for keys and values that were written
+   * into the layers' tensors from outside.
+   *
+   * @throws OpError `INVALID_ARGUMENT` if they are more than the capacity.
+   */
+  restore(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.capacity) {
+      const message = `restore wants a length of 0 to ${this.capacity}, got ${length}`;
+      throw new OpError("INVALID_ARGUMENT", "KVCache", message);
+    }
+    this.#setLengths(this.#lengths.map(() => length));
+  }
+
+  #setLengths(lengths: readonly number[]): void {
+    const { device } = this;
+    using values = tensor(Int32Array.from(lengths), { shape: [this.batch], device });
+    this.#filled.setAt([":"], values);
+    this.#lengths = [...lengths];
   }
 
   /** Keys and values of a layer, `[batch, kvHeads, capacity, headDim]`. */

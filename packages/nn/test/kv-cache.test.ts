@@ -4,6 +4,7 @@ import {
   liveTensors,
   OpError,
   ones,
+  stack,
   type Tensor,
   tensor,
   UsageError,
@@ -40,6 +41,38 @@ describe("KVCache", () => {
     expect(cache.length).toBe(2);
     expect(() => cache.crop(3)).toThrow(/length of 0 to 2, got 3/);
     expect(() => cache.crop(-1)).toThrow(OpError);
+  });
+
+  test("goes on with each row where that row's own positions end", () => {
+    const attn = new Attention({ dim: 8, queryHeads: 4, kvHeads: 2, headDim: 4, qkNorm: true });
+    const x = ones([2, 6, 8]).mul(tensor([1, 2, 3, 4, 5, 6]).reshape([1, 6, 1]));
+    const whole = attn.forward(x);
+    using cache = new KVCache({ ...options, batch: 2 });
+    const pass = (rows: Tensor, time: number): Tensor => {
+      const [layer] = cache.layersFor(time);
+      const y = attn.forward(rows, { cache: layer });
+      cache.advance(time);
+      return y;
+    };
+    pass(x.at(":", ":4") as Tensor, 4);
+    cache.crop([4, 1]);
+    expect(cache.lengths).toEqual([4, 1]);
+    expect(cache.length).toBe(4);
+    // The next position of the first row is 4, that of the second 1.
+    const next = stack([x.at(0, "4:5") as Tensor, x.at(1, "1:2") as Tensor]);
+    const y = pass(next, 1);
+    expect(y.at(0) as Tensor).toBeAllClose(whole.at(0, "4:5") as Tensor, { atol: 1e-5 });
+    expect(y.at(1) as Tensor).toBeAllClose(whole.at(1, "1:2") as Tensor, { atol: 1e-5 });
+    expect(cache.lengths).toEqual([5, 2]);
+    expect(() => cache.crop([5, 3])).toThrow(/0 to 2 for row 1, got 3/);
+    expect(() => cache.crop([1])).toThrow(/one length a row, got 1 for 2/);
+  });
+
+  test("counts what was written from outside", () => {
+    using cache = new KVCache(options);
+    cache.restore(5);
+    expect(cache.length).toBe(5);
+    expect(() => cache.restore(7)).toThrow(/0 to 6, got 7/);
   });
 
   test("refuses more than its capacity", () => {

@@ -3,6 +3,8 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { describeError } from "./cli/errors.js";
 import { INTERRUPTED_CODE } from "./cli/interrupt.js";
+import { benchCommand } from "./commands/bench.js";
+import { chatCommand } from "./commands/chat.js";
 import { convertCommand } from "./commands/convert.js";
 import { dataCommand } from "./commands/data.js";
 import { describeCommand } from "./commands/describe.js";
@@ -20,10 +22,12 @@ const COMMANDS = [
   quickstartCommand,
   trainCommand,
   generateCommand,
+  chatCommand,
   tokenizerCommand,
   dataCommand,
   convertCommand,
   describeCommand,
+  benchCommand,
   doctorCommand,
 ];
 

@@ -18,6 +18,8 @@ export interface Result {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** What it reads from its standard input. Default: nothing. */
+  readonly input?: string;
   /** Called with all standard output so far; what it returns is sent as a signal. */
   readonly onOutput?: (stdout: string) => NodeJS.Signals | undefined;
 }
@@ -27,20 +29,21 @@ export const temporary = (): string => mkdtempSync(join(tmpdir(), "openelm-cli-"
 
 export async function openelm(
   args: readonly string[],
-  { cwd = temporary(), env = {}, onOutput }: RunOptions = {},
+  { cwd = temporary(), env = {}, input, onOutput }: RunOptions = {},
 ): Promise<Result> {
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd,
     env: { ...process.env, OPENELM_THREADS: "2", NO_COLOR: "1", CI: "true", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  child.stdin?.end(input);
   let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+  child.stdout!.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
     const signal = onOutput?.(stdout);
     if (signal) child.kill(signal);
   });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
   });
   const code = await new Promise<number | null>((resolve, reject) =>

@@ -5,10 +5,12 @@ const COMMANDS = [
   ["quickstart"],
   ["train"],
   ["generate"],
+  ["chat"],
   ["tokenizer", "train"],
   ["data", "prepare"],
   ["convert"],
   ["describe"],
+  ["bench", "throughput"],
   ["doctor"],
 ];
 

@@ -86,8 +86,11 @@ export interface OpenELMContext {
   readonly cache?: KVCache | undefined;
   /** Number of the document of each position, `[batch, time]` i32: positions see only their own. Not with a cache. */
   readonly documents?: Tensor | undefined;
-  /** Whether only the last position's logits are wanted, `[batch, 1, vocabulary]`. Default `false`. */
-  readonly last?: boolean | undefined;
+  /**
+   * Whether only the last position's logits are wanted, `[batch, 1, vocabulary]`, or those of one position in each row,
+   * `[batch]` i32. Default `false`.
+   */
+  readonly last?: boolean | Tensor | undefined;
 }
 
 /** Tokens and what should follow each of them. */
@@ -123,6 +126,8 @@ export class OpenELM extends Module {
   readonly norm: RMSNorm;
   /** The output layer, where it is not the embedding. */
   readonly classifier: Linear | undefined;
+  /** A recorded pass may be replayed: what depends on earlier positions is in the cache, on the device. */
+  readonly replayable = true;
   readonly #config: OpenELMConfig;
 
   /** @throws ConfigError naming the option that cannot be, or the sizes that exist. */
@@ -164,7 +169,7 @@ export class OpenELM extends Module {
    */
   forward(idsBT: Tensor, context: OpenELMContext = {}): Tensor {
     const hBTD = this.hidden(idsBT, context);
-    return this.logits(context.last ? (hBTD.at(":", "-1:") as Tensor) : hBTD);
+    return this.logits(positionsOf(hBTD, context.last));
   }
 
   /** What the last layer gives, normed, `[batch, time, modelDim]`. */
@@ -237,4 +242,12 @@ export class OpenELM extends Module {
       device,
     });
   }
+}
+
+/** The positions whose logits are wanted. */
+function positionsOf(hBTD: Tensor, last: boolean | Tensor | undefined): Tensor {
+  if (last === undefined || last === false) return hBTD;
+  if (last === true) return hBTD.at(":", "-1:") as Tensor;
+  const [batch, , dim] = hBTD.shape as [number, number, number];
+  return hBTD.takeAlongAxis(last.reshape([batch, 1, 1]).broadcastTo([batch, 1, dim]), { axis: 1 });
 }
