@@ -36,5 +36,6 @@ export {
   OpenELM,
   type OpenELMContext,
   OpenELMLayer,
+  type ResidualStream,
 } from "./openelm/model.js";
 export { type SampleContext, type SamplingOptions, sample } from "./sampling.js";
