@@ -12,8 +12,8 @@ export const rules: Rules<"add_rms_norm" | "add_rms_norm_backward"> = {
   add_rms_norm: {
     saves: ["sum", "weight", "rstd"],
     vjp({ inputs: { weight }, outputs: { sum, rstd }, grads, specs: { x, branch } }) {
-      const gradSum = grads.sum?.to(x.dtype);
-      if (grads.y === undefined) return { x: gradSum, branch: gradSum?.to(branch.dtype) };
+      const gradSum = grads.sum?.to(x.dtype) ?? null;
+      if (grads.y === undefined) return { x: gradSum, branch: gradSum?.to(branch.dtype) ?? null };
       const { dx, dbranch, dweight } = internal.addRmsNormBackward(
         grads.y.to(branch.dtype),
         sum,
