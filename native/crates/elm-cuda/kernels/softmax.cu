@@ -142,7 +142,9 @@ __device__ void backward_columns(T *dx, const T *grad, const T *y, u32 length, u
       softmax_backward_##T(T *dx, const T *grad, const T *y, u64 rows, u32 dim, u32 logarithm, u32 size) {             \
     Team team = team_of(size);                                                                                         \
     if (team.row >= rows) return;                                                                                      \
-    with_packs<T, KEPT>(team, dim, [&](auto n, auto k) { backward<T, n.value, k.value>(dx, grad, y, dim, logarithm, team); });\
+    with_packs<T, KEPT>(team, dim, [&](auto n, auto k) {                                                               \
+      backward<T, n.value, k.value>(dx, grad, y, dim, logarithm, team);                                                \
+    });                                                                                                                \
   }                                                                                                                    \
   extern "C" __global__ void softmax_columns_##T(T *y, const T *x, u32 length, u64 inner, u32 logarithm) {             \
     forward_columns(y, x, length, inner, logarithm);                                                                   \
