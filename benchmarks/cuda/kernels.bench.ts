@@ -1,5 +1,5 @@
 // Fused kernels at the sizes of training on a GPU, bf16, forwards and backwards.
-import { attention, crossEntropy, randint, rmsNorm, uniform } from "@openelm/tensor";
+import { addRmsNorm, attention, crossEntropy, randint, rmsNorm, uniform } from "@openelm/tensor";
 import { memoryOf } from "../lib/compare.js";
 import type { Measurement } from "../lib/measure.js";
 import { bothPasses } from "../lib/passes.js";
@@ -8,6 +8,7 @@ export const device = "cuda";
 
 export async function* bench(): AsyncGenerator<Measurement> {
   yield* norm(16_384, 2048);
+  yield* addedNorm(16_384, 2048);
   yield* scores(8192, 32_000);
   yield* heads(8, 16, 4, 2048, 64);
   yield* heads(8, 24, 6, 2048, 128);
@@ -25,6 +26,20 @@ function norm(rows: number, dim: number) {
     f: (x, weight) => rmsNorm(x!, weight!),
     inputs: [uniform([rows, dim], BF16), weight],
     torch: { case: "rms_norm", rows, dim, dtype: "bf16" },
+    limit: memoryOf,
+  });
+}
+
+/** As under autocast: an f32 stream, whose branch and normed sum are bf16. */
+function addedNorm(rows: number, dim: number) {
+  const [wide, half] = [4 * rows * dim, 2 * rows * dim];
+  return bothPasses({
+    name: `add_rms_norm ${rows}x${dim} f32 and bf16`,
+    unit: "GB/s",
+    work: [2 * wide + 2 * half, 2 * wide + 2 * half],
+    f: (x, branch, weight) => addRmsNorm(x!, branch!, weight!).y,
+    inputs: [uniform([rows, dim]), uniform([rows, dim], BF16), uniform([dim])],
+    torch: { case: "add_rms_norm", rows, dim, dtype: "bf16" },
     limit: memoryOf,
   });
 }

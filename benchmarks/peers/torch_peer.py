@@ -47,6 +47,15 @@ def rms_norm(rows, dim, backward, dtype="f32"):
     return both(lambda x, w: F.rms_norm(x, (dim,), w, 1e-6), backward, x, weight)
 
 
+def add_rms_norm(rows, dim, backward, dtype="f32"):
+    x, branch, weight = random(rows, dim), random(rows, dim, dtype=dtype), random(dim)
+
+    def function(x, branch, weight):
+        return F.rms_norm(x + branch, (dim,), weight, 1e-6).to(branch.dtype)
+
+    return both(function, backward, x, branch, weight)
+
+
 def softmax(rows, dim, backward):
     return both(lambda x: F.softmax(x, -1), backward, torch.rand(rows, dim))
 
@@ -152,6 +161,7 @@ serve(
     {
         "matmul": matmul,
         "rms_norm": rms_norm,
+        "add_rms_norm": add_rms_norm,
         "softmax": softmax,
         "swiglu": swiglu,
         "attention": attention,

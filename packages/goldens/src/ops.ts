@@ -34,8 +34,8 @@ const OPS: Readonly<Record<string, OpFunction>> = {
   rms_norm: ({ x, w }, c) => ({ y: t.rmsNorm(x!, w!, { eps: num(c, "eps") }) }),
   layer_norm: ({ x, w, b }, c) => ({ y: t.layerNorm(x!, { weight: w!, bias: b!, eps: num(c, "eps") }) }),
   add_rms_norm: ({ x, residual, w }, c) => {
-    const h = x!.add(residual!);
-    return { h, y: t.rmsNorm(h, w!, { eps: num(c, "eps") }) };
+    const { sum, y } = t.addRmsNorm(x!, residual!, w!, { eps: num(c, "eps") });
+    return { h: sum, y };
   },
   rope: ({ x }, c) => ({ y: t.rope(x!, { offset: offsets(x!, c), base: num(c, "theta") }) }),
   qk_norm_rope: qkNormRope,

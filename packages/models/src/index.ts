@@ -53,6 +53,7 @@ export {
   OpenELM,
   type OpenELMContext,
   OpenELMLayer,
+  type ResidualStream,
 } from "./openelm/model.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export { type SampleContext, sample } from "./sampling/sample.js";

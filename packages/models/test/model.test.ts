@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { valueAndGrad } from "@openelm/autograd";
+import { checkpoint, valueAndGrad } from "@openelm/autograd";
 import {
+  autocast,
   concat,
   device,
   Generator,
+  intercept,
   liveTensors,
   normal,
   OpError,
@@ -166,6 +168,55 @@ describe("loss", () => {
     const sum = two.get("tokenEmbeddings.weight")!.add(two.get("classifier.weight")!);
     expect(one.get("tokenEmbeddings.weight")!).toBeAllClose(sum, { atol: 1e-6 });
   });
+});
+
+describe("the residual stream", () => {
+  const ids = randomIds([2, 9]);
+
+  test("is normed in the pass that adds to it, but for the start", () => {
+    const model = tinyModel();
+    const counts = new Map<string, number>();
+    intercept(
+      (op, _inputs, _attrs, execute) => {
+        counts.set(op.name, (counts.get(op.name) ?? 0) + 1);
+        return execute(op.publicMask);
+      },
+      () => model.forward(ids),
+    );
+    const norms = ["add", "rms_norm", "add_rms_norm"].map((name) => counts.get(name) ?? 0);
+    expect(norms).toEqual([0, 1, 2 * TINY.layers!]);
+  });
+
+  test.each(["off", "bf16"] as const)("is what layers give one by one, autocast %s", (precision) => {
+    const model = tinyModel();
+    const alone = autocast(precision, () => {
+      const start = model.tokenEmbeddings.forward(ids);
+      return model.norm.forward(model.layers.reduce((x, layer) => layer.forward(x), start));
+    });
+    const carried = autocast(precision, () => model.hidden(ids));
+    expect(carried.dtype).toBe(precision === "off" ? "f32" : "bf16");
+    expect(carried.dataSync()).toEqual(alone.to(carried.dtype).dataSync());
+  });
+
+  test.each(["off", "bf16"] as const)(
+    "has its gradient from layers that are computed again, autocast %s",
+    (precision) => {
+      const model = tinyModel();
+      const gradients = (again: boolean): unknown => {
+        const f = (m: OpenELM): Tensor => {
+          const blocks = m.layers.map((layer) => {
+            const block = (x: Tensor): Tensor => layer.forward(x);
+            return again ? checkpoint(block, { parameters: layer }) : block;
+          });
+          const last = blocks.reduce((x, block) => block(x), m.tokenEmbeddings.forward(ids));
+          return m.norm.forward(last).square().sum();
+        };
+        const { grads } = autocast(precision, () => valueAndGrad(f)(model));
+        return [...model.namedParameters()].map(([path]) => [path, grads.get(path)!.dataSync()]);
+      };
+      expect(gradients(true)).toEqual(gradients(false));
+    },
+  );
 });
 
 describe("initial values", () => {

@@ -59,6 +59,26 @@ describe("shapes and values", () => {
     expect(() => layer.forward(zeros([5, 4]))).toThrow(/SHAPE_MISMATCH/);
   });
 
+  test("RMSNorm adds a branch and norms the sum, whatever their dtypes", () => {
+    const norm = new RMSNorm(6);
+    norm.weight.value = random([6], 2).to("f32");
+    for (const [x, branch, sum, y] of [
+      ["f32", "f32", "f32", "f32"],
+      ["f32", "bf16", "f32", "bf16"],
+      ["bf16", "bf16", "bf16", "bf16"],
+      ["bf16", "f32", "f32", "f32"],
+      ["bf16", "f16", "f32", "f32"],
+    ] as const) {
+      const [stream, added] = [random([2, 6], 3).to(x), random([2, 6], 4).to(branch)];
+      const result = norm.addForward(stream, added);
+      expect([result.sum.dtype, result.y.dtype]).toEqual([sum, y]);
+      const wanted = stream.add(added);
+      expect(result.sum.dataSync()).toEqual(wanted.dataSync());
+      expect(result.y.dataSync()).toEqual(norm.forward(wanted).to(y).dataSync());
+    }
+    expect(() => norm.addForward(zeros([2, 6]), zeros([1, 6]))).toThrow(/the shape of x/);
+  });
+
   test("Embedding looks up, scores, and gives the padding row no gradient", () => {
     const layer = new Embedding(5, 3, { paddingIndex: 4 });
     expect(layer.forward([3, 1, 4]).shape).toEqual([3, 3]);

@@ -19,24 +19,31 @@ __device__ void column_sums(W *out, const A *partial, u32 rows, u32 dim, u64 pit
   if (lane == 0 && column < dim) out[column] = narrow<W>(sum);
 }
 
-// Sums over rows that a thread keeps for its elements of a row: in registers where they fit, else where the block leaves
-// them, which is then memory that no other thread touches.
+// Sums over rows that a thread keeps for its elements of a row: in registers where it keeps the row's one pack, else in
+// `to`, where the block leaves them and which no other thread touches.
 template <typename A, int N, int K> struct ColumnSums {
-  A own[K][N];
+  static_assert(K <= 1);
+  A own[N];
+  A *to;
 
-  __device__ __forceinline__ void clear() {
+  __device__ __forceinline__ ColumnSums(const Team &team, A *to, u32 dim) : to(to) {
 #pragma unroll
-    for (int k = 0; k < K; ++k)
-#pragma unroll
-      for (int j = 0; j < N; ++j) own[k][j] = 0;
+    for (int j = 0; j < N; ++j) own[j] = 0;
+    if constexpr (K == 0)
+      for (u32 at = team.rank * N; at < dim; at += team.size * N)
+        for (int j = 0; j < N; ++j) to[at + j] = 0;
   }
-  __device__ __forceinline__ void leave(const Team &team, A *to, u32 dim) const {
+  // To element `at + j` of the row.
+  __device__ __forceinline__ void add(u32 at, int j, A value) {
+    if constexpr (K > 0)
+      own[j] += value;
+    else
+      to[at + j] += value;
+  }
+  __device__ __forceinline__ void leave(const Team &team, u32 dim) const {
+    u32 at = team.rank * N;
+    if (K > 0 && at < dim)
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
-      u32 at = (k * team.size + team.rank) * N;
-      if (at < dim)
-#pragma unroll
-        for (int j = 0; j < N; ++j) to[at + j] = own[k][j];
-    }
+      for (int j = 0; j < N; ++j) to[at + j] = own[j];
   }
 };

@@ -3,14 +3,13 @@
 // A team of threads a row, as in row.cuh. Bandwidth bound: forward one read an element, backward one read and one write.
 #include "cross_entropy.cuh"
 
-template <typename T, int N>
+template <typename T, int N, int K>
 __device__ __forceinline__ void forward(Acc<T> *lse, f64 *sums, const T *logits, const i32 *targets, u64 *word,
                                         const Loss &loss, u32 classes, const Team &team) {
-  Kept<T, N, KEPT> kept;
+  Kept<T, N, K> row(team, logits + team.row * classes, classes, is_aligned(logits));
   i32 target = targets[team.row];
   bool counting = counts(loss, target, classes, word, team.row);
-  auto own = loss_row(sums + 2 * team.row, kept, logits + team.row * classes, classes, is_aligned(logits), counting,
-                      target, loss, team);
+  auto own = loss_row(sums + 2 * team.row, row, classes, counting, target, loss, team);
   if (team.rank == 0 && lse) lse[team.row] = own;
 }
 
@@ -51,10 +50,9 @@ template <typename A> __device__ void total(A *loss, A *ce, A *z, const f64 *sum
                         u32 classes, u32 size) {                                                                       \
     Team team = team_of(size);                                                                                         \
     if (team.row >= rows) return;                                                                                      \
-    if (in_packs<T>(classes))                                                                                          \
-      forward<T, PACK<T>>(lse, sums, logits, targets, word, loss, classes, team);                                      \
-    else                                                                                                               \
-      forward<T, 1>(lse, sums, logits, targets, word, loss, classes, team);                                            \
+    with_packs<T, KEPT>(team, classes, [&](auto n, auto k) {                                                           \
+      forward<T, n.value, k.value>(lse, sums, logits, targets, word, loss, classes, team);                             \
+    });                                                                                                                \
   }                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(1024)                                                                   \
       cross_entropy_backward_##T(T *out, const Acc<T> *grad, const T *logits, const i32 *targets, const Acc<T> *lse,   \

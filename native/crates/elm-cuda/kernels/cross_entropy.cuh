@@ -38,31 +38,28 @@ template <typename A> struct Gradient {
   }
 };
 
-// The log-partition of a row, Σ logits and what the row adds to ce and z. `kept` holds the row if it fits.
+// The log-partition of a row, Σ logits and what the row adds to ce and z.
 template <typename X, int N, int K>
-__device__ __forceinline__ Acc<X> loss_row(f64 *sums, Kept<X, N, K> &kept, const X *row, u32 classes, bool aligned,
-                                           bool counting, i32 target, const Loss &loss, const Team &team) {
+__device__ __forceinline__ Acc<X> loss_row(f64 *sums, Kept<X, N, K> &row, u32 classes, bool counting, i32 target,
+                                           const Loss &loss, const Team &team) {
   using A = Acc<X>;
   auto own = Partition<A>::none();
   A total = 0;
   // Read before anybody may write a gradient in its place.
-  f64 of_target = team.rank == 0 && counting ? f64(widen(row[target])) : 0;
-  if (kept.fits(team, classes)) {
-    kept.read(team, row, classes, aligned);
-    own.add(team, kept, classes);
-    if (loss.smoothing != 0)
+  f64 of_target = team.rank == 0 && counting ? f64(widen(row.row[target])) : 0;
+  auto add_all = [&](auto add) {
+    each_kept(team, classes, [&](u32, const Pack<X, N> &pack) {
 #pragma unroll
-      for (int k = 0; k < K; ++k)
-        if (kept.start(team, k) < classes)
-#pragma unroll
-          for (int j = 0; j < N; ++j) total += A(widen(kept.packs[k][j]));
+      for (int j = 0; j < N; ++j) add(A(widen(pack[j])));
+    }, row);
+  };
+  if constexpr (K > 0) {
+    own.add(team, row, classes);
+    if (loss.smoothing != 0) add_all([&](A x) { total += x; });
   } else {
-    each_pack<X, N>(team, row, classes, aligned, [&](u32, const Pack<X, N> &pack) {
-#pragma unroll
-      for (int j = 0; j < N; ++j) {
-        own.add(A(widen(pack[j])));
-        total += A(widen(pack[j]));
-      }
+    add_all([&](A x) {
+      own.add(x);
+      total += x;
     });
   }
   A lse = team_all(team, own, JoinPartitions{}, Partition<A>::none()).log_sum();

@@ -17,17 +17,13 @@ __device__ __forceinline__ void parameter(A (&to)[N], const W *from, u32 at, boo
   for (int j = 0; j < N; ++j) to[j] = widen(pack[j]);
 }
 
-template <typename T, typename W, int N>
+template <typename T, typename W, int N, int K>
 __device__ __forceinline__ void forward(T *y, Acc<T> *means, Acc<T> *rstds, const T *x, const W *weight, const W *bias,
                                         u32 dim, f64 eps, const Team &team) {
   using A = Acc<T>;
-  using Registers = Kept<T, N, KEPT>;
-  bool in = is_aligned(x), in_weight = is_aligned(weight), in_bias = is_aligned(bias), out = is_aligned(y);
-  x += team.row * dim;
+  bool in_weight = is_aligned(weight), in_bias = is_aligned(bias), out = is_aligned(y);
   y += team.row * dim;
-  Registers kept;
-  bool fits = Registers::fits(team, dim);
-  if (fits) kept.read(team, x, dim, in);
+  Kept<T, N, K> row(team, x + team.row * dim, dim, is_aligned(x));
   // The sum of f(x) over the row.
   auto total = [&](auto f) {
     A sum = 0;
@@ -35,13 +31,7 @@ __device__ __forceinline__ void forward(T *y, Acc<T> *means, Acc<T> *rstds, cons
 #pragma unroll
       for (int j = 0; j < N; ++j) sum += f(A(widen(pack[j])));
     };
-    if (fits) {
-#pragma unroll
-      for (int k = 0; k < KEPT; ++k)
-        if (kept.start(team, k) < dim) add(0, kept.packs[k]);
-    } else {
-      each_pack<T, N>(team, x, dim, in, add);
-    }
+    each_kept(team, dim, add, row);
     return team_all(team, sum, Add{}, A(0));
   };
   A mean = total([](A v) { return v; }) / A(dim);
@@ -60,71 +50,34 @@ __device__ __forceinline__ void forward(T *y, Acc<T> *means, Acc<T> *rstds, cons
     for (int j = 0; j < N; ++j) all[j] = narrow<T>((A(widen(pack[j])) - mean) * rstd * w[j] + b[j]);
     store<T, N>(y + at, all, out);
   };
-  if (fits) {
-#pragma unroll
-    for (int k = 0; k < KEPT; ++k)
-      if (kept.start(team, k) < dim) write(kept.start(team, k), kept.packs[k]);
-  } else {
-    each_pack<T, N>(team, x, dim, in, write);
-  }
+  each_kept(team, dim, write, row);
 }
 
 // Block b takes rows b, b + blocks, … and leaves Σ grad · x̂ and Σ grad over them in `partial[b]`.
-template <typename T, typename W, int N>
+template <typename T, typename W, int N, int K>
 __device__ __forceinline__ void backward(T *dx, Acc<T> *partial, const T *grad, const T *x, const W *weight,
-                                         const Acc<T> *means, const Acc<T> *rstds, u64 rows, u32 dim) {
+                                         const Acc<T> *means, const Acc<T> *rstds, u64 rows, u32 dim, Team team) {
   using A = Acc<T>;
-  constexpr int K = 1;
-  using Registers = Kept<T, N, K>;
-  Team team = {threadIdx.x, blockDim.x, blockIdx.x};
   bool in = is_aligned(grad), in_x = is_aligned(x), in_weight = is_aligned(weight), out = is_aligned(dx);
-  bool fits = Registers::fits(team, dim);
   partial += u64(blockIdx.x) * 2 * dim;
-  A *for_bias = partial + dim;
-  ColumnSums<A, N, K> dweight, dbias;
-  dweight.clear();
-  dbias.clear();
-  if (!fits)
-    for (u32 at = team.rank * N; at < dim; at += team.size * N)
-      for (int j = 0; j < N; ++j) partial[at + j] = for_bias[at + j] = 0;
+  ColumnSums<A, N, K> dweight(team, partial, dim), dbias(team, partial + dim, dim);
   for (; team.row < rows; team.row += gridDim.x) {
-    const T *g_row = grad + team.row * dim, *x_row = x + team.row * dim;
     A mean = means[team.row], rstd = rstds[team.row];
     Two<A> sums = {0, 0};
-    Registers g, v;
-    if (fits) {
-      g.read(team, g_row, dim, in);
-      v.read(team, x_row, dim, in_x);
+    Kept<T, N, K> g(team, grad + team.row * dim, dim, in), v(team, x + team.row * dim, dim, in_x);
+    auto add = [&](u32 at, const Pack<T, N> &g, const Pack<T, N> &v) {
+      A w[N];
+      parameter(w, weight, at, in_weight, A(1));
 #pragma unroll
-      for (int k = 0; k < K; ++k) {
-        u32 at = g.start(team, k);
-        if (at >= dim) continue;
-        A w[N];
-        parameter(w, weight, at, in_weight, A(1));
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          A own = widen(g.packs[k][j]), xhat = (A(widen(v.packs[k][j])) - mean) * rstd;
-          dweight.own[k][j] += own * xhat;
-          dbias.own[k][j] += own;
-          sums.first += own * w[j];
-          sums.second += own * w[j] * xhat;
-        }
+      for (int j = 0; j < N; ++j) {
+        A own = widen(g[j]), xhat = (A(widen(v[j])) - mean) * rstd;
+        dweight.add(at, j, own * xhat);
+        dbias.add(at, j, own);
+        sums.first += own * w[j];
+        sums.second += own * w[j] * xhat;
       }
-    } else {
-      each_pack<T, N>(team, g_row, dim, in, [&](u32 at, const Pack<T, N> &g) {
-        auto v = load<T, N>(x_row + at, in_x);
-        A w[N];
-        parameter(w, weight, at, in_weight, A(1));
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          A own = widen(g[j]), xhat = (A(widen(v[j])) - mean) * rstd;
-          partial[at + j] += own * xhat;
-          for_bias[at + j] += own;
-          sums.first += own * w[j];
-          sums.second += own * w[j] * xhat;
-        }
-      });
-    }
+    };
+    each_kept(team, dim, add, g, v);
     if (dx == nullptr) continue;
     sums = team_all(team, sums, AddTwo{}, Two<A>{0, 0});
     A of_grad = sums.first / A(dim), dot = sums.second / A(dim);
@@ -139,19 +92,10 @@ __device__ __forceinline__ void backward(T *dx, Acc<T> *partial, const T *grad, 
       }
       store<T, N>(dx + team.row * dim + at, all, out);
     };
-    if (fits) {
-#pragma unroll
-      for (int k = 0; k < K; ++k)
-        if (g.start(team, k) < dim) write(g.start(team, k), g.packs[k], v.packs[k]);
-    } else {
-      each_pack<T, N>(team, g_row, dim, in,
-                      [&](u32 at, const Pack<T, N> &g) { write(at, g, load<T, N>(x_row + at, in_x)); });
-    }
+    each_kept(team, dim, write, g, v);
   }
-  if (fits) {
-    dweight.leave(team, partial, dim);
-    dbias.leave(team, for_bias, dim);
-  }
+  dweight.leave(team, dim);
+  dbias.leave(team, dim);
 }
 
 #define KERNELS(T, W)                                                                                                  \
@@ -160,18 +104,17 @@ __device__ __forceinline__ void backward(T *dx, Acc<T> *partial, const T *grad, 
                            u32 dim, u32 size, f64 eps) {                                                               \
     Team team = team_of(size);                                                                                         \
     if (team.row >= rows) return;                                                                                      \
-    if (in_packs<T>(dim))                                                                                              \
-      forward<T, W, PACK<T>>(y, mean, rstd, x, weight, bias, dim, eps, team);                                          \
-    else                                                                                                               \
-      forward<T, W, 1>(y, mean, rstd, x, weight, bias, dim, eps, team);                                                \
+    with_packs<T, KEPT>(team, dim, [&](auto n, auto k) {                                                               \
+      forward<T, W, n.value, k.value>(y, mean, rstd, x, weight, bias, dim, eps, team);                                 \
+    });                                                                                                                \
   }                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(1024)                                                                   \
       layer_norm_backward_##T##_##W(T *dx, Acc<T> *partial, const T *grad, const T *x, const W *weight,                \
                                     const Acc<T> *mean, const Acc<T> *rstd, u64 rows, u32 dim) {                       \
-    if (in_packs<T>(dim))                                                                                              \
-      backward<T, W, PACK<T>>(dx, partial, grad, x, weight, mean, rstd, rows, dim);                                    \
-    else                                                                                                               \
-      backward<T, W, 1>(dx, partial, grad, x, weight, mean, rstd, rows, dim);                                          \
+    Team team = {threadIdx.x, blockDim.x, blockIdx.x};                                                                 \
+    with_packs<T, 1>(team, dim, [&](auto n, auto k) {                                                                  \
+      backward<T, W, n.value, k.value>(dx, partial, grad, x, weight, mean, rstd, rows, dim, team);                     \
+    });                                                                                                                \
   }                                                                                                                    \
   extern "C" __global__ void layer_norm_sums_##T##_##W(W *out, const Acc<T> *partial, u32 blocks, u32 dim) {           \
     column_sums(out, partial, blocks, dim, 2 * u64(dim));                                                              \

@@ -4,18 +4,18 @@
 // bound: one read and one write an element.
 #include "cross_entropy.cuh"
 
+// Beyond this logits are read twice; f32 rows of common vocabularies are not.
+constexpr int KEPT_LOGITS = 8;
+
 // Rows begin `pitch` apart in both matrices. `gradient` may lie where the logits do if it has their type; null asks for the
 // loss alone. Targets and sums are those of the chunk, `before` the rows before it.
-template <typename X, typename G, int N>
+template <typename X, typename G, int N, int K>
 __device__ __forceinline__ void row_of(f64 *sums, G *gradient, const X *logits, const i32 *targets, u64 *word, u64 before,
                                        const Loss &loss, u32 classes, u32 pitch, const Team &team) {
-  // Beyond this logits are read twice; f32 rows of common vocabularies are not.
-  Kept<X, N, 8> kept;
   i32 target = targets[team.row];
-  bool counting = counts(loss, target, classes, word, before + team.row);
-  const X *row = logits + team.row * pitch;
-  bool aligned = is_aligned(logits);
-  X lse = loss_row(sums + 2 * team.row, kept, row, classes, aligned, counting, target, loss, team);
+  bool counting = counts(loss, target, classes, word, before + team.row), aligned = is_aligned(logits);
+  Kept<X, N, K> row(team, logits + team.row * pitch, classes, aligned);
+  X lse = loss_row(sums + 2 * team.row, row, classes, counting, target, loss, team);
   if (gradient == nullptr) return;
   G *out = gradient + team.row * pitch;
   Gradient<X> of(loss, lse, X(1), counting, target, classes);
@@ -25,13 +25,7 @@ __device__ __forceinline__ void row_of(f64 *sums, G *gradient, const X *logits, 
     for (int j = 0; j < N; ++j) all[j] = narrow<G>(of(pack[j], at + j));
     store<G, N>(out + at, all, aligned);
   };
-  if (kept.fits(team, classes)) {
-#pragma unroll
-    for (int k = 0; k < 8; ++k)
-      if (kept.start(team, k) < classes) write(kept.start(team, k), kept.packs[k]);
-  } else {
-    each_pack<X, N>(team, row, classes, aligned, write);
-  }
+  each_kept(team, classes, write, row);
 }
 
 #define KERNELS(X, G)                                                                                                  \
@@ -40,10 +34,9 @@ __device__ __forceinline__ void row_of(f64 *sums, G *gradient, const X *logits, 
                                      u64 before, Loss loss, u64 rows, u32 classes, u32 pitch, u32 size) {              \
     Team team = team_of(size);                                                                                         \
     if (team.row >= rows) return;                                                                                      \
-    if (in_packs<X>(classes))                                                                                          \
-      row_of<X, G, PACK<X>>(sums, gradient, logits, targets, word, before, loss, classes, pitch, team);                \
-    else                                                                                                               \
-      row_of<X, G, 1>(sums, gradient, logits, targets, word, before, loss, classes, pitch, team);                      \
+    with_packs<X, KEPT_LOGITS>(team, classes, [&](auto n, auto k) {                                                    \
+      row_of<X, G, n.value, k.value>(sums, gradient, logits, targets, word, before, loss, classes, pitch, team);       \
+    });                                                                                                                \
   }
 KERNELS(f64, f64)
 KERNELS(f32, f32)

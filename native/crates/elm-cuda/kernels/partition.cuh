@@ -26,18 +26,16 @@ template <typename A> struct Partition {
 
   // The same of values that are all at hand.
   template <typename T, int N, int K>
-  __device__ __forceinline__ void add(const Team &team, const Kept<T, N, K> &kept, u32 dim) {
+  __device__ __forceinline__ void add(const Team &team, Kept<T, N, K> &row, u32 dim) {
+    each_kept(team, dim, [&](u32, const Pack<T, N> &pack) {
 #pragma unroll
-    for (int k = 0; k < K; ++k)
-      if (kept.start(team, k) < dim)
-#pragma unroll
-        for (int j = 0; j < N; ++j) most = fmax(most, A(widen(kept.packs[k][j])));
+      for (int j = 0; j < N; ++j) most = fmax(most, A(widen(pack[j])));
+    }, row);
     A out = shift(most);
+    each_kept(team, dim, [&](u32, const Pack<T, N> &pack) {
 #pragma unroll
-    for (int k = 0; k < K; ++k)
-      if (kept.start(team, k) < dim)
-#pragma unroll
-        for (int j = 0; j < N; ++j) sum += exp_of(A(widen(kept.packs[k][j])) - out);
+      for (int j = 0; j < N; ++j) sum += exp_of(A(widen(pack[j])) - out);
+    }, row);
   }
 
   __device__ __forceinline__ A log_sum() const { return most + log(sum); }

@@ -1,5 +1,7 @@
 // Rows of a matrix that threads share: a warp has one while its registers hold it, else a block has. `teams.rs` decides.
 #pragma once
+#include <type_traits>
+
 #include "common.cuh"
 
 // The threads of one row, and which of them this one is.
@@ -73,24 +75,53 @@ template <typename T, int N> __device__ __forceinline__ void store(T *to, const 
 // Packs that a thread keeps where it has nothing else to keep: more would not fit into the registers of 1024 threads.
 constexpr int KEPT = 4;
 
-// The packs of a row that a thread keeps in registers: K of them, those of neighbours side by side.
-template <typename T, int N, int K> struct Kept {
-  Pack<T, N> packs[K];
+// `body(N, K)`, both as types: rows are moved in packs of N, and a thread keeps K of them; 0 where registers do not hold a
+// row, whose packs are then read again each time.
+template <typename T, int K, typename F>
+__device__ __forceinline__ void with_packs(const Team &team, u32 dim, F body) {
+  auto with_kept = [&](auto n) {
+    if (dim <= u64(K) * n.value * team.size)
+      body(n, std::integral_constant<int, K>{});
+    else
+      body(n, std::integral_constant<int, 0>{});
+  };
+  if (in_packs<T>(dim))
+    with_kept(std::integral_constant<int, PACK<T>>{});
+  else
+    with_kept(std::integral_constant<int, 1>{});
+}
 
-  // Whether the team's registers hold a row.
-  static __device__ __forceinline__ bool fits(const Team &team, u32 dim) { return dim <= u64(K) * N * team.size; }
+// A row of which a thread keeps K packs, those of neighbours side by side.
+template <typename T, int N, int K> struct Kept {
+  Pack<T, N> packs[K > 0 ? K : 1];
+  const T *row;
+  bool aligned;
+
   static __device__ __forceinline__ u32 start(const Team &team, int k) { return (k * team.size + team.rank) * N; }
 
-  __device__ __forceinline__ void read(const Team &team, const T *row, u32 dim, bool aligned) {
+  __device__ __forceinline__ Kept(const Team &team, const T *row, u32 dim, bool aligned) : row(row), aligned(aligned) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
-      u32 at = start(team, k);
-      if (at < dim) packs[k] = load<T, N>(row + at, aligned);
-    }
+    for (int k = 0; k < K; ++k)
+      if (start(team, k) < dim) packs[k] = load<T, N>(row + start(team, k), aligned);
   }
 };
 
-// `body(start, pack)` for every pack of a row that is not kept.
+// `body(start, pack, …)` for every pack of this thread in rows of one length. What it does to a pack stays in a kept one.
+template <int N, int K, typename... T, typename F>
+__device__ __forceinline__ void each_kept(const Team &team, u32 dim, F body, Kept<T, N, K> &...rows) {
+  if constexpr (K > 0) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      u32 at = (k * team.size + team.rank) * N;
+      if (at < dim) body(at, rows.packs[k]...);
+    }
+  } else {
+#pragma unroll 2
+    for (u32 at = team.rank * N; at < dim; at += team.size * N) body(at, load<T, N>(rows.row + at, rows.aligned)...);
+  }
+}
+
+// `body(start, pack)` for every pack of a row that is read once.
 template <typename T, int N, typename F>
 __device__ __forceinline__ void each_pack(const Team &team, const T *row, u32 dim, bool aligned, F body) {
 #pragma unroll 2

@@ -17,24 +17,20 @@ template <typename A> struct Normalizer {
   __device__ __forceinline__ A operator()(A x) const { return logarithm ? x - most - log : exp_of(x - most) * scale; }
 };
 
-template <typename T, int N>
+template <typename T, int N, int K>
 __device__ __forceinline__ void forward(T *y, const T *x, u32 dim, u32 logarithm, const Team &team) {
   using A = Acc<T>;
-  using Registers = Kept<T, N, KEPT>;
-  bool in = is_aligned(x), out = is_aligned(y);
-  x += team.row * dim;
+  bool out = is_aligned(y);
   y += team.row * dim;
-  Registers kept;
+  Kept<T, N, K> row(team, x + team.row * dim, dim, is_aligned(x));
   auto line = Partition<A>::none();
-  bool fits = Registers::fits(team, dim);
-  if (fits) {
-    kept.read(team, x, dim, in);
-    line.add(team, kept, dim);
+  if constexpr (K > 0) {
+    line.add(team, row, dim);
   } else {
-    each_pack<T, N>(team, x, dim, in, [&](u32, const Pack<T, N> &pack) {
+    each_kept(team, dim, [&](u32, const Pack<T, N> &pack) {
 #pragma unroll
       for (int j = 0; j < N; ++j) line.add(A(widen(pack[j])));
-    });
+    }, row);
   }
   Normalizer<A> normal(team_all(team, line, JoinPartitions{}, Partition<A>::none()), logarithm);
   auto write = [&](u32 at, const Pack<T, N> &pack) {
@@ -43,13 +39,7 @@ __device__ __forceinline__ void forward(T *y, const T *x, u32 dim, u32 logarithm
     for (int j = 0; j < N; ++j) all[j] = narrow<T>(normal(A(widen(pack[j]))));
     store<T, N>(y + at, all, out);
   };
-  if (fits) {
-#pragma unroll
-    for (int k = 0; k < KEPT; ++k)
-      if (kept.start(team, k) < dim) write(kept.start(team, k), kept.packs[k]);
-  } else {
-    each_pack<T, N>(team, x, dim, in, write);
-  }
+  each_kept(team, dim, write, row);
 }
 
 template <typename A> __device__ __forceinline__ A gradient_term(A grad, A y, u32 logarithm) {
@@ -59,31 +49,18 @@ template <typename A> __device__ __forceinline__ A gradient(A grad, A y, A sum, 
   return logarithm ? grad - exp_of(y) * sum : y * (grad - sum);
 }
 
-template <typename T, int N>
+template <typename T, int N, int K>
 __device__ __forceinline__ void backward(T *dx, const T *grad, const T *y, u32 dim, u32 logarithm, const Team &team) {
   using A = Acc<T>;
-  using Registers = Kept<T, N, KEPT>;
-  bool in = is_aligned(grad), in_y = is_aligned(y), out = is_aligned(dx);
-  grad += team.row * dim;
-  y += team.row * dim;
+  bool out = is_aligned(dx);
   dx += team.row * dim;
-  Registers g, v;
+  Kept<T, N, K> g(team, grad + team.row * dim, dim, is_aligned(grad)), v(team, y + team.row * dim, dim, is_aligned(y));
   A sum = 0;
-  bool fits = Registers::fits(team, dim);
-  auto add = [&](const Pack<T, N> &g, const Pack<T, N> &v) {
+  auto add = [&](u32, const Pack<T, N> &g, const Pack<T, N> &v) {
 #pragma unroll
     for (int j = 0; j < N; ++j) sum += gradient_term(A(widen(g[j])), A(widen(v[j])), logarithm);
   };
-  if (fits) {
-    g.read(team, grad, dim, in);
-    v.read(team, y, dim, in_y);
-#pragma unroll
-    for (int k = 0; k < KEPT; ++k)
-      if (g.start(team, k) < dim) add(g.packs[k], v.packs[k]);
-  } else {
-    each_pack<T, N>(team, grad, dim, in,
-                    [&](u32 at, const Pack<T, N> &pack) { add(pack, load<T, N>(y + at, in_y)); });
-  }
+  each_kept(team, dim, add, g, v);
   sum = team_all(team, sum, Add{}, A(0));
   auto write = [&](u32 at, const Pack<T, N> &g, const Pack<T, N> &v) {
     Pack<T, N> all;
@@ -91,14 +68,7 @@ __device__ __forceinline__ void backward(T *dx, const T *grad, const T *y, u32 d
     for (int j = 0; j < N; ++j) all[j] = narrow<T>(gradient(A(widen(g[j])), A(widen(v[j])), sum, logarithm));
     store<T, N>(dx + at, all, out);
   };
-  if (fits) {
-#pragma unroll
-    for (int k = 0; k < KEPT; ++k)
-      if (g.start(team, k) < dim) write(g.start(team, k), g.packs[k], v.packs[k]);
-  } else {
-    each_pack<T, N>(team, grad, dim, in,
-                    [&](u32 at, const Pack<T, N> &pack) { write(at, pack, load<T, N>(y + at, in_y)); });
-  }
+  each_kept(team, dim, write, g, v);
 }
 
 constexpr int COLUMNS = 32, PARTS = 8;
@@ -166,19 +136,15 @@ __device__ void backward_columns(T *dx, const T *grad, const T *y, u32 length, u
       softmax_##T(T *y, const T *x, u64 rows, u32 dim, u32 logarithm, u32 size) {                                      \
     Team team = team_of(size);                                                                                         \
     if (team.row >= rows) return;                                                                                      \
-    if (in_packs<T>(dim))                                                                                              \
-      forward<T, PACK<T>>(y, x, dim, logarithm, team);                                                                 \
-    else                                                                                                               \
-      forward<T, 1>(y, x, dim, logarithm, team);                                                                       \
+    with_packs<T, KEPT>(team, dim, [&](auto n, auto k) { forward<T, n.value, k.value>(y, x, dim, logarithm, team); }); \
   }                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(1024)                                                                   \
       softmax_backward_##T(T *dx, const T *grad, const T *y, u64 rows, u32 dim, u32 logarithm, u32 size) {             \
     Team team = team_of(size);                                                                                         \
     if (team.row >= rows) return;                                                                                      \
-    if (in_packs<T>(dim))                                                                                              \
-      backward<T, PACK<T>>(dx, grad, y, dim, logarithm, team);                                                         \
-    else                                                                                                               \
-      backward<T, 1>(dx, grad, y, dim, logarithm, team);                                                               \
+    with_packs<T, KEPT>(team, dim, [&](auto n, auto k) {                                                               \
+      backward<T, n.value, k.value>(dx, grad, y, dim, logarithm, team);                                                \
+    });                                                                                                                \
   }                                                                                                                    \
   extern "C" __global__ void softmax_columns_##T(T *y, const T *x, u32 length, u64 inner, u32 logarithm) {             \
     forward_columns(y, x, length, inner, logarithm);                                                                   \

@@ -47,6 +47,9 @@ fn axes_must_exist_and_differ() {
 fn operands_must_fit() {
     assert_eq!(refusal("add", sample(&[&[2, 3], &[2]])), SHAPE);
     assert_eq!(refusal("softmax_backward", sample(&[&[2, 3], &[3, 2]])), SHAPE);
+    assert_eq!(refusal("add_rms_norm", sample(&[&[2, 3], &[2, 3], &[3]])), None);
+    assert_eq!(refusal("add_rms_norm", sample(&[&[2, 3], &[3], &[3]])), SHAPE);
+    assert_eq!(refusal("add_rms_norm", sample(&[&[2, 3], &[2, 3], &[2]])), SHAPE);
     assert_eq!(refusal("logical_and", sample(&[&[2], &[2]])), Some(ErrorCode::DtypeMismatch));
     assert_eq!(refusal("topk", sample(&[&[2, 3]]).int("k", 4)), INVALID);
     assert_eq!(refusal("topk", sample(&[&[2, 3]]).int("k", -1)), INVALID);

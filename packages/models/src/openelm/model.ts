@@ -65,9 +65,42 @@ export class OpenELMLayer extends Module {
 
   /** What comes in and goes out is `[batch, time, modelDim]`. */
   forward(xBTD: Tensor, context: AttentionContext = {}): Tensor {
-    const hBTD = xBTD.add(this.attn.forward(this.attnNorm.forward(xBTD), context));
-    return hBTD.add(this.ffn.forward(this.ffnNorm.forward(hBTD)));
+    const { xBTD: hBTD, branchBTD } = this.forwardStream({ xBTD }, context);
+    return hBTD.add(branchBTD);
   }
+
+  /** The same, with the feed-forward's result left for the next layer to add. */
+  forwardStream(stream: ResidualStream, context: AttentionContext = {}): Required<ResidualStream> {
+    const attended = step(stream, this.attnNorm, (yBTD) => this.attn.forward(yBTD, context));
+    return step(attended, this.ffnNorm, (yBTD) => this.ffn.forward(yBTD));
+  }
+}
+
+/** A residual stream with what is yet to be added to it, which the next norm does in its own pass over memory. */
+export interface ResidualStream {
+  readonly xBTD: Tensor;
+  /** What the last attention or feed-forward gave; absent at the start. */
+  readonly branchBTD?: Tensor;
+}
+
+/** Norms the stream for `block`, whose result is the new branch. Frees what is in between; a tape keeps what it needs. */
+const step = (
+  stream: ResidualStream,
+  norm: RMSNorm,
+  block: (yBTD: Tensor) => Tensor,
+): Required<ResidualStream> =>
+  scope(() => {
+    const { sum, y } = normed(stream, norm);
+    return { xBTD: sum, branchBTD: block(y) };
+  });
+
+/** The stream with nothing left to add, and that normed. */
+const normed = ({ xBTD, branchBTD }: ResidualStream, norm: RMSNorm): { sum: Tensor; y: Tensor } =>
+  branchBTD === undefined ? { sum: xBTD, y: norm.forward(xBTD) } : norm.addForward(xBTD, branchBTD);
+
+function free({ xBTD, branchBTD }: ResidualStream): void {
+  xBTD.dispose();
+  branchBTD?.dispose();
 }
 
 /** Options of {@link OpenELM.load}. */
@@ -181,15 +214,17 @@ export class OpenELM extends Module {
     }
     if (cache !== undefined) this.#checkCache(cache, batch);
     const caches = cache?.layersFor(time);
-    let xBTD = this.tokenEmbeddings.forward(idsBT);
+    let stream: ResidualStream = { xBTD: this.tokenEmbeddings.forward(idsBT) };
     for (const [i, layer] of this.layers.entries()) {
-      // What is in between is freed layer by layer; a tape keeps what its gradient needs.
-      const input = xBTD;
-      xBTD = scope(() => layer.forward(input, { cache: caches?.[i], documents }));
-      input.dispose();
+      const before = stream;
+      stream = scope(() => layer.forwardStream(before, { cache: caches?.[i], documents }));
+      free(before);
     }
     cache?.advance(time);
-    return this.norm.forward(xBTD);
+    const last = stream;
+    const y = scope(() => normed(last, this.norm).y);
+    free(last);
+    return y;
   }
 
   #checkCache({ layerCount, batch: rows }: KVCache, batch: number): void {

@@ -1,4 +1,4 @@
-import { rmsNorm, type Tensor } from "@openelm/tensor";
+import { addRmsNorm, rmsNorm, type Tensor } from "@openelm/tensor";
 import { ones } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
@@ -36,5 +36,26 @@ export class RMSNorm extends Module {
   /** @throws OpError `SHAPE_MISMATCH` if the last axis of `x` is not `dim`. */
   forward(x: Tensor): Tensor {
     return rmsNorm(x, this.weight.value, { eps: this.eps });
+  }
+  /**
+   * Adds `branch` to a residual stream and norms the sum, in one pass over memory: `sum = x + branch`,
+   * `y = forward(sum)` in the dtype of `branch`.
+   *
+   * Shapes: all `[..., dim]`. Dtypes: floats; an f32 stream takes branches of half precision.
+   *
+   * @throws OpError `SHAPE_MISMATCH` if the shapes of `x` and `branch` differ, or their last axis is not `dim`.
+   * @example
+   * ```ts
+   * const { sum, y } = new RMSNorm(2).addForward(tensor([[1, 2]]), tensor([[0, -1]]));
+   * await sum.array(); // [[1, 1]]
+   * ```
+   */
+  addForward(x: Tensor, branch: Tensor): { sum: Tensor; y: Tensor } {
+    // Other dtypes are promoted as those of any sum.
+    if (x.dtype !== branch.dtype && (x.dtype !== "f32" || branch.dtype === "f64")) {
+      const sum = x.add(branch);
+      return { sum, y: this.forward(sum) };
+    }
+    return addRmsNorm(x, branch, this.weight.value, { eps: this.eps });
   }
 }

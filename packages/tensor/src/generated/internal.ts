@@ -6,6 +6,23 @@ import type { CommonDType, DTypeOf, FloatDType, SumDType } from "../result-dtype
 import type { Shape, Tensor } from "../tensor.js";
 import * as table from "./table.js";
 
+/** Options of {@link addRmsNormBackward}. */
+export interface AddRmsNormBackwardOptions {
+  readonly gradSum?: Operand | null | undefined;
+}
+
+/**
+ * Gradient of `add_rms_norm`: `dx` is `grad_sum`, if there is one, and what `rms_norm_backward` makes of `grad`, the cotangent of `y`; `dweight` is as there.
+ *
+ * `dbranch` is `dx` rounded to the dtype of `grad`. It is empty where that is the dtype of `dx`: then both gradients are `dx`.
+ *
+ * @internal
+ */
+export function addRmsNormBackward<A extends Operand>(grad: A, sum: Operand, weight: Operand, rstd: Operand, { gradSum }: AddRmsNormBackwardOptions = {}): { dx: Tensor; dbranch: Tensor<Shape, DTypeOf<A>>; dweight: Tensor } {
+  const results = call(table.addRmsNormBackwardOp, [grad, sum, weight, rstd, gradSum], []);
+  return { dx: results[0]! as never, dbranch: results[1]! as never, dweight: results[2]! as never };
+}
+
 /** Options of {@link arange}. */
 export interface ArangeOptions {
   /** The dtype of the result. Default `"f32"`. */

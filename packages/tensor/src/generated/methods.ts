@@ -26,6 +26,11 @@ export interface OpMethods {
    */
   add<D extends DType, B extends Operand>(this: Tensor<Shape, D>, b: B): Tensor<Shape, CommonDType<Tensor<Shape, D>, B>>;
   /**
+   * Adds to a residual stream and normalizes the sum as `rmsNorm` does:
+   * `sum = x + branch`, `y = sum / sqrt(mean(sum²) + eps) · weight`.
+   */
+  addRmsNorm<D extends DType>(this: Tensor<Shape, D>, branch: Operand, weight: Operand, options?: ops.AddRmsNormOptions): { sum: Tensor<Shape, D>; y: Tensor };
+  /**
    * Whether no element along `axis` is 0, true over nothing.
    */
   all(options?: ops.AllOptions): Tensor<Shape, "bool">;
@@ -412,6 +417,7 @@ export const OP_METHODS = {
   accumulate: ops.accumulate,
   adamw: ops.adamw,
   add: ops.add,
+  addRmsNorm: ops.addRmsNorm,
   all: ops.all,
   any: ops.any,
   argmax: ops.argmax,

@@ -61,6 +61,28 @@ export function add<A extends Operand, B extends Operand>(a: A, b: B): Tensor<Sh
   return call1(table.addOp, [a, b], []);
 }
 
+/** Options of {@link addRmsNorm}. */
+export interface AddRmsNormOptions {
+  /** Added to the mean square. Default `1e-6`. */
+  readonly eps?: number | undefined;
+}
+
+/**
+ * Adds to a residual stream and normalizes the sum as `rmsNorm` does:
+ * `sum = x + branch`, `y = sum / sqrt(mean(sum²) + eps) · weight`.
+ *
+ * What is normalized is the rounded `sum`, and the quotient is rounded to its dtype before it meets the weight; `y` has the dtype of `branch`.
+ *
+ * Shapes: `x`, `branch`, `sum` and `y` are `[..., dim]`, `weight` is `[dim]`.
+ * Dtypes: floats; a half-precision `branch` also takes an f32 weight, and then an f32 `x` as well. The mean is kept in f32 (f64 for f64).
+ *
+ * Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467
+ */
+export function addRmsNorm<A extends Operand>(x: A, branch: Operand, weight: Operand, { eps = 1e-6 }: AddRmsNormOptions = {}): { sum: Tensor<Shape, DTypeOf<A>>; y: Tensor } {
+  const results = call(table.addRmsNormOp, [x, branch, weight], [eps]);
+  return { sum: results[0]! as never, y: results[1]! as never };
+}
+
 /** Options of {@link all}. */
 export interface AllOptions {
   /** The axes to reduce; all when absent. */

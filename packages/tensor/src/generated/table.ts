@@ -4,7 +4,7 @@ import { type OpInfo, op } from "../op-info.js";
 import type { Tensor } from "../tensor.js";
 
 /** Fingerprint of the table; the native core has the same or is not used. */
-export const TABLE_HASH = 4076544633;
+export const TABLE_HASH = 2478196545;
 
 export const absOp = /* @__PURE__ */ op({
   index: 0,
@@ -37,8 +37,23 @@ export const addOp = /* @__PURE__ */ op({
   outputs: [{ name: "y" }],
   promotion: "common",
 });
-export const allOp = /* @__PURE__ */ op({
+export const addRmsNormOp = /* @__PURE__ */ op({
   index: 4,
+  name: "add_rms_norm",
+  inputs: [{ name: "x", arity: "one" }, { name: "branch", arity: "one" }, { name: "weight", arity: "one" }],
+  attrs: [{ name: "eps", kind: "f64" }],
+  outputs: [{ name: "sum" }, { name: "y" }, { name: "rstd", saved: true }],
+});
+export const addRmsNormBackwardOp = /* @__PURE__ */ op({
+  index: 5,
+  name: "add_rms_norm_backward",
+  inputs: [{ name: "grad", arity: "one" }, { name: "sum", arity: "one" }, { name: "weight", arity: "one" }, { name: "rstd", arity: "one" }, { name: "gradSum", arity: "optional" }],
+  attrs: [],
+  outputs: [{ name: "dx" }, { name: "dbranch" }, { name: "dweight" }],
+  differentiable: false,
+});
+export const allOp = /* @__PURE__ */ op({
+  index: 6,
   name: "all",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -46,7 +61,7 @@ export const allOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const anyOp = /* @__PURE__ */ op({
-  index: 5,
+  index: 7,
   name: "any",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -54,7 +69,7 @@ export const anyOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const arangeOp = /* @__PURE__ */ op({
-  index: 6,
+  index: 8,
   name: "arange",
   inputs: [],
   attrs: [{ name: "start", kind: "f64" }, { name: "step", kind: "f64" }, { name: "length", kind: "int" }, { name: "dtype", kind: "dtype" }],
@@ -62,7 +77,7 @@ export const arangeOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const argmaxOp = /* @__PURE__ */ op({
-  index: 7,
+  index: 9,
   name: "argmax",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -70,7 +85,7 @@ export const argmaxOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const argminOp = /* @__PURE__ */ op({
-  index: 8,
+  index: 10,
   name: "argmin",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -78,7 +93,7 @@ export const argminOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const assignOp = /* @__PURE__ */ op({
-  index: 9,
+  index: 11,
   name: "assign",
   inputs: [{ name: "target", arity: "one", mutates: true }, { name: "value", arity: "one" }],
   attrs: [],
@@ -86,7 +101,7 @@ export const assignOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const assignRowsOp = /* @__PURE__ */ op({
-  index: 10,
+  index: 12,
   name: "assign_rows",
   inputs: [{ name: "target", arity: "one", mutates: true }, { name: "indices", arity: "one", index: true }, { name: "value", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -94,7 +109,7 @@ export const assignRowsOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const attentionOp = /* @__PURE__ */ op({
-  index: 11,
+  index: 13,
   name: "attention",
   inputs: [{ name: "q", arity: "one" }, { name: "k", arity: "one" }, { name: "v", arity: "one" }, { name: "documents", arity: "optional", index: true }, { name: "kvLength", arity: "optional", index: true }],
   attrs: [{ name: "causal", kind: "bool" }, { name: "scale", kind: "f64", optional: true }],
@@ -102,7 +117,7 @@ export const attentionOp = /* @__PURE__ */ op({
   autocast: "lower",
 });
 export const attentionBackwardOp = /* @__PURE__ */ op({
-  index: 12,
+  index: 14,
   name: "attention_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "q", arity: "one" }, { name: "k", arity: "one" }, { name: "v", arity: "one" }, { name: "y", arity: "one" }, { name: "lse", arity: "one" }, { name: "documents", arity: "optional", index: true }, { name: "kvLength", arity: "optional", index: true }],
   attrs: [{ name: "causal", kind: "bool" }, { name: "scale", kind: "f64", optional: true }],
@@ -110,7 +125,7 @@ export const attentionBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const bernoulliOp = /* @__PURE__ */ op({
-  index: 13,
+  index: 15,
   name: "bernoulli",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "p", kind: "f64" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -118,7 +133,7 @@ export const bernoulliOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const bitwiseAndOp = /* @__PURE__ */ op({
-  index: 14,
+  index: 16,
   name: "bitwise_and",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -127,7 +142,7 @@ export const bitwiseAndOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const bitwiseNotOp = /* @__PURE__ */ op({
-  index: 15,
+  index: 17,
   name: "bitwise_not",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -135,7 +150,7 @@ export const bitwiseNotOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const bitwiseOrOp = /* @__PURE__ */ op({
-  index: 16,
+  index: 18,
   name: "bitwise_or",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -144,7 +159,7 @@ export const bitwiseOrOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const bitwiseXorOp = /* @__PURE__ */ op({
-  index: 17,
+  index: 19,
   name: "bitwise_xor",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -153,7 +168,7 @@ export const bitwiseXorOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const broadcastToOp = /* @__PURE__ */ op({
-  index: 18,
+  index: 20,
   name: "broadcast_to",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -161,7 +176,7 @@ export const broadcastToOp = /* @__PURE__ */ op({
   view: true,
 });
 export const cacheWriteOp = /* @__PURE__ */ op({
-  index: 19,
+  index: 21,
   name: "cache_write",
   inputs: [{ name: "cache", arity: "one", mutates: true }, { name: "x", arity: "one" }, { name: "position", arity: "one", index: true }],
   attrs: [],
@@ -169,14 +184,14 @@ export const cacheWriteOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const castOp = /* @__PURE__ */ op({
-  index: 20,
+  index: 22,
   name: "cast",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "dtype", kind: "dtype" }],
   outputs: [{ name: "y" }],
 });
 export const ceilOp = /* @__PURE__ */ op({
-  index: 21,
+  index: 23,
   name: "ceil",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -184,14 +199,14 @@ export const ceilOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const clampOp = /* @__PURE__ */ op({
-  index: 22,
+  index: 24,
   name: "clamp",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "min", kind: "f64", optional: true }, { name: "max", kind: "f64", optional: true }],
   outputs: [{ name: "y" }],
 });
 export const concatOp = /* @__PURE__ */ op({
-  index: 23,
+  index: 25,
   name: "concat",
   inputs: [{ name: "tensors", arity: "list" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -199,7 +214,7 @@ export const concatOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const contiguousOp = /* @__PURE__ */ op({
-  index: 24,
+  index: 26,
   name: "contiguous",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -207,14 +222,14 @@ export const contiguousOp = /* @__PURE__ */ op({
   view: true,
 });
 export const copyOp = /* @__PURE__ */ op({
-  index: 25,
+  index: 27,
   name: "copy",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const cosOp = /* @__PURE__ */ op({
-  index: 26,
+  index: 28,
   name: "cos",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -222,14 +237,14 @@ export const cosOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const crossEntropyOp = /* @__PURE__ */ op({
-  index: 27,
+  index: 29,
   name: "cross_entropy",
   inputs: [{ name: "logits", arity: "one" }, { name: "targets", arity: "one", index: true }],
   attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
   outputs: [{ name: "loss" }, { name: "ce" }, { name: "z" }, { name: "lse", saved: true }],
 });
 export const crossEntropyBackwardOp = /* @__PURE__ */ op({
-  index: 28,
+  index: 30,
   name: "cross_entropy_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "logits", arity: "one" }, { name: "targets", arity: "one", index: true }, { name: "lse", arity: "one" }],
   attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
@@ -237,14 +252,14 @@ export const crossEntropyBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const cumsumOp = /* @__PURE__ */ op({
-  index: 29,
+  index: 31,
   name: "cumsum",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "reverse", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const dequantizeOp = /* @__PURE__ */ op({
-  index: 30,
+  index: 32,
   name: "dequantize",
   inputs: [{ name: "codes", arity: "one" }, { name: "scales", arity: "one", index: true }, { name: "biases", arity: "one", index: true }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }, { name: "dtype", kind: "dtype", optional: true }],
@@ -252,7 +267,7 @@ export const dequantizeOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const divOp = /* @__PURE__ */ op({
-  index: 31,
+  index: 33,
   name: "div",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -260,14 +275,14 @@ export const divOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const dropoutOp = /* @__PURE__ */ op({
-  index: 32,
+  index: 34,
   name: "dropout",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "p", kind: "f64" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const dropoutBackwardOp = /* @__PURE__ */ op({
-  index: 33,
+  index: 35,
   name: "dropout_backward",
   inputs: [{ name: "grad", arity: "one" }],
   attrs: [{ name: "p", kind: "f64" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -275,14 +290,14 @@ export const dropoutBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const embeddingOp = /* @__PURE__ */ op({
-  index: 34,
+  index: 36,
   name: "embedding",
   inputs: [{ name: "weight", arity: "one" }, { name: "ids", arity: "one", index: true }],
   attrs: [{ name: "paddingIndex", kind: "int", optional: true }],
   outputs: [{ name: "y" }],
 });
 export const embeddingBackwardOp = /* @__PURE__ */ op({
-  index: 35,
+  index: 37,
   name: "embedding_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "ids", arity: "one", index: true }],
   attrs: [{ name: "rows", kind: "int" }, { name: "paddingIndex", kind: "int", optional: true }, { name: "outDtype", kind: "dtype", optional: true }],
@@ -290,7 +305,7 @@ export const embeddingBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const eqOp = /* @__PURE__ */ op({
-  index: 36,
+  index: 38,
   name: "eq",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -299,7 +314,7 @@ export const eqOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const erfOp = /* @__PURE__ */ op({
-  index: 37,
+  index: 39,
   name: "erf",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -307,7 +322,7 @@ export const erfOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const expOp = /* @__PURE__ */ op({
-  index: 38,
+  index: 40,
   name: "exp",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -315,7 +330,7 @@ export const expOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const exp2Op = /* @__PURE__ */ op({
-  index: 39,
+  index: 41,
   name: "exp2",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -323,7 +338,7 @@ export const exp2Op = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const expm1Op = /* @__PURE__ */ op({
-  index: 40,
+  index: 42,
   name: "expm1",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -331,7 +346,7 @@ export const expm1Op = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const floorOp = /* @__PURE__ */ op({
-  index: 41,
+  index: 43,
   name: "floor",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -339,7 +354,7 @@ export const floorOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const floorDivideOp = /* @__PURE__ */ op({
-  index: 42,
+  index: 44,
   name: "floor_divide",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -348,7 +363,7 @@ export const floorDivideOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const fullOp = /* @__PURE__ */ op({
-  index: 43,
+  index: 45,
   name: "full",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "value", kind: "f64" }, { name: "dtype", kind: "dtype" }],
@@ -356,7 +371,7 @@ export const fullOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const geOp = /* @__PURE__ */ op({
-  index: 44,
+  index: 46,
   name: "ge",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -365,7 +380,7 @@ export const geOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const geluOp = /* @__PURE__ */ op({
-  index: 45,
+  index: 47,
   name: "gelu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "approximate", kind: "choice", choices: ["none", "tanh"] }],
@@ -373,7 +388,7 @@ export const geluOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const geluBackwardOp = /* @__PURE__ */ op({
-  index: 46,
+  index: 48,
   name: "gelu_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }],
   attrs: [{ name: "approximate", kind: "choice", choices: ["none", "tanh"] }],
@@ -381,7 +396,7 @@ export const geluBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const globalNormOp = /* @__PURE__ */ op({
-  index: 47,
+  index: 49,
   name: "global_norm",
   inputs: [{ name: "tensors", arity: "list", index: true }],
   attrs: [],
@@ -389,7 +404,7 @@ export const globalNormOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const gtOp = /* @__PURE__ */ op({
-  index: 48,
+  index: 50,
   name: "gt",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -398,7 +413,7 @@ export const gtOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const isfiniteOp = /* @__PURE__ */ op({
-  index: 49,
+  index: 51,
   name: "isfinite",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -406,7 +421,7 @@ export const isfiniteOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const isinfOp = /* @__PURE__ */ op({
-  index: 50,
+  index: 52,
   name: "isinf",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -414,7 +429,7 @@ export const isinfOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const isnanOp = /* @__PURE__ */ op({
-  index: 51,
+  index: 53,
   name: "isnan",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -422,14 +437,14 @@ export const isnanOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const layerNormOp = /* @__PURE__ */ op({
-  index: 52,
+  index: 54,
   name: "layer_norm",
   inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "optional" }, { name: "bias", arity: "optional" }],
   attrs: [{ name: "eps", kind: "f64" }],
   outputs: [{ name: "y" }, { name: "mean", saved: true }, { name: "rstd", saved: true }],
 });
 export const layerNormBackwardOp = /* @__PURE__ */ op({
-  index: 53,
+  index: 55,
   name: "layer_norm_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "optional" }, { name: "mean", arity: "one" }, { name: "rstd", arity: "one" }],
   attrs: [],
@@ -437,7 +452,7 @@ export const layerNormBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const leOp = /* @__PURE__ */ op({
-  index: 54,
+  index: 56,
   name: "le",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -446,7 +461,7 @@ export const leOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const linearCrossEntropyOp = /* @__PURE__ */ op({
-  index: 55,
+  index: 57,
   name: "linear_cross_entropy",
   inputs: [{ name: "hidden", arity: "one" }, { name: "weight", arity: "one" }, { name: "targets", arity: "one", index: true }],
   attrs: [{ name: "ignoreIndex", kind: "int" }, { name: "zLoss", kind: "f64" }, { name: "zLossMode", kind: "choice", choices: ["valid", "corenet"] }, { name: "labelSmoothing", kind: "f64" }],
@@ -454,7 +469,7 @@ export const linearCrossEntropyOp = /* @__PURE__ */ op({
   autocast: "lower",
 });
 export const logOp = /* @__PURE__ */ op({
-  index: 56,
+  index: 58,
   name: "log",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -462,7 +477,7 @@ export const logOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const log1pOp = /* @__PURE__ */ op({
-  index: 57,
+  index: 59,
   name: "log1p",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -470,7 +485,7 @@ export const log1pOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const log2Op = /* @__PURE__ */ op({
-  index: 58,
+  index: 60,
   name: "log2",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -478,7 +493,7 @@ export const log2Op = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const logSoftmaxOp = /* @__PURE__ */ op({
-  index: 59,
+  index: 61,
   name: "log_softmax",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -486,7 +501,7 @@ export const logSoftmaxOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const logSoftmaxBackwardOp = /* @__PURE__ */ op({
-  index: 60,
+  index: 62,
   name: "log_softmax_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -495,7 +510,7 @@ export const logSoftmaxBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalAndOp = /* @__PURE__ */ op({
-  index: 61,
+  index: 63,
   name: "logical_and",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -503,7 +518,7 @@ export const logicalAndOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalNotOp = /* @__PURE__ */ op({
-  index: 62,
+  index: 64,
   name: "logical_not",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -511,7 +526,7 @@ export const logicalNotOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalOrOp = /* @__PURE__ */ op({
-  index: 63,
+  index: 65,
   name: "logical_or",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -519,7 +534,7 @@ export const logicalOrOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logicalXorOp = /* @__PURE__ */ op({
-  index: 64,
+  index: 66,
   name: "logical_xor",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -527,7 +542,7 @@ export const logicalXorOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const logsumexpOp = /* @__PURE__ */ op({
-  index: 65,
+  index: 67,
   name: "logsumexp",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -535,7 +550,7 @@ export const logsumexpOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const ltOp = /* @__PURE__ */ op({
-  index: 66,
+  index: 68,
   name: "lt",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -544,7 +559,7 @@ export const ltOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const matmulOp = /* @__PURE__ */ op({
-  index: 67,
+  index: 69,
   name: "matmul",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [{ name: "outDtype", kind: "dtype", optional: true }],
@@ -552,14 +567,14 @@ export const matmulOp = /* @__PURE__ */ op({
   autocast: "lower",
 });
 export const maxOp = /* @__PURE__ */ op({
-  index: 68,
+  index: 70,
   name: "max",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const maximumOp = /* @__PURE__ */ op({
-  index: 69,
+  index: 71,
   name: "maximum",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -567,7 +582,7 @@ export const maximumOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const meanOp = /* @__PURE__ */ op({
-  index: 70,
+  index: 72,
   name: "mean",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
@@ -575,14 +590,14 @@ export const meanOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const minOp = /* @__PURE__ */ op({
-  index: 71,
+  index: 73,
   name: "min",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const minimumOp = /* @__PURE__ */ op({
-  index: 72,
+  index: 74,
   name: "minimum",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -590,7 +605,7 @@ export const minimumOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const mulOp = /* @__PURE__ */ op({
-  index: 73,
+  index: 75,
   name: "mul",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -598,7 +613,7 @@ export const mulOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const multinomialOp = /* @__PURE__ */ op({
-  index: 74,
+  index: 76,
   name: "multinomial",
   inputs: [{ name: "probabilities", arity: "one", index: true }],
   attrs: [{ name: "count", kind: "int" }, { name: "replacement", kind: "bool" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -606,7 +621,7 @@ export const multinomialOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const neOp = /* @__PURE__ */ op({
-  index: 75,
+  index: 77,
   name: "ne",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -615,14 +630,14 @@ export const neOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const negOp = /* @__PURE__ */ op({
-  index: 76,
+  index: 78,
   name: "neg",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const normalOp = /* @__PURE__ */ op({
-  index: 77,
+  index: 79,
   name: "normal",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -630,14 +645,14 @@ export const normalOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const padOp = /* @__PURE__ */ op({
-  index: 78,
+  index: 80,
   name: "pad",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "pads", kind: "ints" }, { name: "value", kind: "f64" }],
   outputs: [{ name: "y" }],
 });
 export const permutationOp = /* @__PURE__ */ op({
-  index: 79,
+  index: 81,
   name: "permutation",
   inputs: [],
   attrs: [{ name: "n", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -645,7 +660,7 @@ export const permutationOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const permuteOp = /* @__PURE__ */ op({
-  index: 80,
+  index: 82,
   name: "permute",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axes", kind: "ints" }],
@@ -653,7 +668,7 @@ export const permuteOp = /* @__PURE__ */ op({
   view: true,
 });
 export const powOp = /* @__PURE__ */ op({
-  index: 81,
+  index: 83,
   name: "pow",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -661,21 +676,21 @@ export const powOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const prodOp = /* @__PURE__ */ op({
-  index: 82,
+  index: 84,
   name: "prod",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const qkNormRopeOp = /* @__PURE__ */ op({
-  index: 83,
+  index: 85,
   name: "qk_norm_rope",
   inputs: [{ name: "qkv", arity: "one" }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }, { name: "offset", arity: "optional", index: true }],
   attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
   outputs: [{ name: "q" }, { name: "k" }, { name: "v" }, { name: "qRstd", saved: true }, { name: "kRstd", saved: true }],
 });
 export const qkNormRopeBackwardOp = /* @__PURE__ */ op({
-  index: 84,
+  index: 86,
   name: "qk_norm_rope_backward",
   inputs: [{ name: "dq", arity: "one" }, { name: "dk", arity: "one" }, { name: "dv", arity: "one" }, { name: "qkv", arity: "one" }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }, { name: "offset", arity: "optional", index: true }, { name: "qRstd", arity: "one" }, { name: "kRstd", arity: "one" }],
   attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
@@ -683,7 +698,7 @@ export const qkNormRopeBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const quantizeOp = /* @__PURE__ */ op({
-  index: 85,
+  index: 87,
   name: "quantize",
   inputs: [{ name: "w", arity: "one" }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }],
@@ -691,14 +706,14 @@ export const quantizeOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const quantizedMatmulOp = /* @__PURE__ */ op({
-  index: 86,
+  index: 88,
   name: "quantized_matmul",
   inputs: [{ name: "x", arity: "one" }, { name: "codes", arity: "one" }, { name: "scales", arity: "one", index: true }, { name: "biases", arity: "one", index: true }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }, { name: "transpose", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const randintOp = /* @__PURE__ */ op({
-  index: 87,
+  index: 89,
   name: "randint",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "int" }, { name: "high", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -706,7 +721,7 @@ export const randintOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const reciprocalOp = /* @__PURE__ */ op({
-  index: 88,
+  index: 90,
   name: "reciprocal",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -714,14 +729,14 @@ export const reciprocalOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const reluOp = /* @__PURE__ */ op({
-  index: 89,
+  index: 91,
   name: "relu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const remainderOp = /* @__PURE__ */ op({
-  index: 90,
+  index: 92,
   name: "remainder",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -729,7 +744,7 @@ export const remainderOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const reshapeOp = /* @__PURE__ */ op({
-  index: 91,
+  index: 93,
   name: "reshape",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -737,14 +752,14 @@ export const reshapeOp = /* @__PURE__ */ op({
   view: true,
 });
 export const rmsNormOp = /* @__PURE__ */ op({
-  index: 92,
+  index: 94,
   name: "rms_norm",
   inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "one" }],
   attrs: [{ name: "eps", kind: "f64" }],
   outputs: [{ name: "y" }, { name: "rstd", saved: true }],
 });
 export const rmsNormBackwardOp = /* @__PURE__ */ op({
-  index: 93,
+  index: 95,
   name: "rms_norm_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "one" }, { name: "rstd", arity: "one" }],
   attrs: [],
@@ -752,14 +767,14 @@ export const rmsNormBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const ropeOp = /* @__PURE__ */ op({
-  index: 94,
+  index: 96,
   name: "rope",
   inputs: [{ name: "x", arity: "one" }, { name: "offset", arity: "optional", index: true }],
   attrs: [{ name: "base", kind: "f64" }, { name: "inverse", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const roundOp = /* @__PURE__ */ op({
-  index: 95,
+  index: 97,
   name: "round",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -767,7 +782,7 @@ export const roundOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const rsqrtOp = /* @__PURE__ */ op({
-  index: 96,
+  index: 98,
   name: "rsqrt",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -775,21 +790,21 @@ export const rsqrtOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const scatterOp = /* @__PURE__ */ op({
-  index: 97,
+  index: 99,
   name: "scatter",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const scatterAddOp = /* @__PURE__ */ op({
-  index: 98,
+  index: 100,
   name: "scatter_add",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const sgdOp = /* @__PURE__ */ op({
-  index: 99,
+  index: 101,
   name: "sgd",
   inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }],
   attrs: [{ name: "weightDecay", kind: "f64" }],
@@ -797,7 +812,7 @@ export const sgdOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sgdMomentumOp = /* @__PURE__ */ op({
-  index: 100,
+  index: 102,
   name: "sgd_momentum",
   inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }, { name: "velocity", arity: "list", mutates: true }],
   attrs: [{ name: "momentum", kind: "f64" }, { name: "weightDecay", kind: "f64" }, { name: "nesterov", kind: "bool" }],
@@ -805,7 +820,7 @@ export const sgdMomentumOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sigmoidOp = /* @__PURE__ */ op({
-  index: 101,
+  index: 103,
   name: "sigmoid",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -813,7 +828,7 @@ export const sigmoidOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const signOp = /* @__PURE__ */ op({
-  index: 102,
+  index: 104,
   name: "sign",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -821,7 +836,7 @@ export const signOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const siluOp = /* @__PURE__ */ op({
-  index: 103,
+  index: 105,
   name: "silu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -829,7 +844,7 @@ export const siluOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const sinOp = /* @__PURE__ */ op({
-  index: 104,
+  index: 106,
   name: "sin",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -837,7 +852,7 @@ export const sinOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const sliceOp = /* @__PURE__ */ op({
-  index: 105,
+  index: 107,
   name: "slice",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "starts", kind: "ints" }, { name: "sizes", kind: "ints" }, { name: "steps", kind: "ints" }],
@@ -845,7 +860,7 @@ export const sliceOp = /* @__PURE__ */ op({
   view: true,
 });
 export const softmaxOp = /* @__PURE__ */ op({
-  index: 106,
+  index: 108,
   name: "softmax",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -853,7 +868,7 @@ export const softmaxOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const softmaxBackwardOp = /* @__PURE__ */ op({
-  index: 107,
+  index: 109,
   name: "softmax_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -862,14 +877,14 @@ export const softmaxBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sortOp = /* @__PURE__ */ op({
-  index: 108,
+  index: 110,
   name: "sort",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "descending", kind: "bool" }],
   outputs: [{ name: "values" }, { name: "indices" }],
 });
 export const sqrtOp = /* @__PURE__ */ op({
-  index: 109,
+  index: 111,
   name: "sqrt",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -877,14 +892,14 @@ export const sqrtOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const squareOp = /* @__PURE__ */ op({
-  index: 110,
+  index: 112,
   name: "square",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const subOp = /* @__PURE__ */ op({
-  index: 111,
+  index: 113,
   name: "sub",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -892,21 +907,21 @@ export const subOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const sumOp = /* @__PURE__ */ op({
-  index: 112,
+  index: 114,
   name: "sum",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const swigluOp = /* @__PURE__ */ op({
-  index: 113,
+  index: 115,
   name: "swiglu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const swigluBackwardOp = /* @__PURE__ */ op({
-  index: 114,
+  index: 116,
   name: "swiglu_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }],
   attrs: [],
@@ -914,21 +929,21 @@ export const swigluBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const takeOp = /* @__PURE__ */ op({
-  index: 115,
+  index: 117,
   name: "take",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const takeAlongAxisOp = /* @__PURE__ */ op({
-  index: 116,
+  index: 118,
   name: "take_along_axis",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const takeBackwardOp = /* @__PURE__ */ op({
-  index: 117,
+  index: 119,
   name: "take_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "size", kind: "int" }],
@@ -936,7 +951,7 @@ export const takeBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const tanhOp = /* @__PURE__ */ op({
-  index: 118,
+  index: 120,
   name: "tanh",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -944,28 +959,28 @@ export const tanhOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const topkOp = /* @__PURE__ */ op({
-  index: 119,
+  index: 121,
   name: "topk",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "k", kind: "int" }, { name: "axis", kind: "axis" }, { name: "largest", kind: "bool" }],
   outputs: [{ name: "values" }, { name: "indices" }],
 });
 export const trilOp = /* @__PURE__ */ op({
-  index: 120,
+  index: 122,
   name: "tril",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "diagonal", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const triuOp = /* @__PURE__ */ op({
-  index: 121,
+  index: 123,
   name: "triu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "diagonal", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const truncOp = /* @__PURE__ */ op({
-  index: 122,
+  index: 124,
   name: "trunc",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -973,7 +988,7 @@ export const truncOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const truncatedNormalOp = /* @__PURE__ */ op({
-  index: 123,
+  index: 125,
   name: "truncated_normal",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -981,7 +996,7 @@ export const truncatedNormalOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const uniformOp = /* @__PURE__ */ op({
-  index: 124,
+  index: 126,
   name: "uniform",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -989,7 +1004,7 @@ export const uniformOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const viewOp = /* @__PURE__ */ op({
-  index: 125,
+  index: 127,
   name: "view",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -997,7 +1012,7 @@ export const viewOp = /* @__PURE__ */ op({
   view: true,
 });
 export const whereOp = /* @__PURE__ */ op({
-  index: 126,
+  index: 128,
   name: "where",
   inputs: [{ name: "condition", arity: "one", index: true }, { name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -1012,6 +1027,8 @@ export const OPS: ReadonlyMap<string, OpInfo> = /* @__PURE__ */ new Map(
     accumulateOp,
     adamwOp,
     addOp,
+    addRmsNormOp,
+    addRmsNormBackwardOp,
     allOp,
     anyOp,
     arangeOp,
@@ -1144,6 +1161,8 @@ export interface OpTable {
   accumulate: { inputs: { weight: Tensor; into: readonly Tensor[]; from: readonly Tensor[] }; attrs: Record<never, never>; outputs: Record<never, never> };
   adamw: { inputs: { lr: Tensor; step: Tensor; scale: Tensor; skip: Tensor; param: readonly Tensor[]; grad: readonly Tensor[]; m: readonly Tensor[]; v: readonly Tensor[] }; attrs: { beta1: number; beta2: number; eps: number; weightDecay: number }; outputs: Record<never, never> };
   add: { inputs: { a: Tensor; b: Tensor }; attrs: Record<never, never>; outputs: { y: Tensor } };
+  add_rms_norm: { inputs: { x: Tensor; branch: Tensor; weight: Tensor }; attrs: { eps: number }; outputs: { sum: Tensor; y: Tensor; rstd: Tensor } };
+  add_rms_norm_backward: { inputs: { grad: Tensor; sum: Tensor; weight: Tensor; rstd: Tensor; gradSum: Tensor | null }; attrs: Record<never, never>; outputs: { dx: Tensor; dbranch: Tensor; dweight: Tensor } };
   all: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
   any: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
   arange: { inputs: Record<never, never>; attrs: { start: number; step: number; length: number; dtype: DType }; outputs: { y: Tensor } };

@@ -3,6 +3,8 @@
 pub(super) mod accumulate;
 #[path = "adamw.rs"]
 pub(super) mod adamw;
+#[path = "add_rms_norm.rs"]
+pub(super) mod add_rms_norm;
 #[path = "along_axis.rs"]
 pub(super) mod along_axis;
 #[path = "arg_reduce.rs"]
@@ -85,6 +87,7 @@ pub(super) mod views;
 pub static OPS: &[&[&elm_core::OpDef]] = &[
     accumulate::OPS,
     adamw::OPS,
+    add_rms_norm::OPS,
     along_axis::OPS,
     arg_reduce::OPS,
     assign::OPS,

@@ -28,7 +28,7 @@ static RMS_NORM: OpDef = OpDef {
     ..OpDef::EMPTY
 };
 
-fn shapes() -> impl Iterator<Item = &'static [usize]> {
+pub(super) fn shapes() -> impl Iterator<Item = &'static [usize]> {
     let shapes: &[&[usize]] = &[&[1, 1], &[3, 8], &[2, 5, 33], &[0, 16], &[4, 1280], &[130, 17]];
     shapes.iter().copied()
 }
@@ -47,19 +47,23 @@ fn rstd(row: &[f64], eps: f64) -> f64 {
 }
 
 fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
-    let (weight, eps) = (call.values(1), call.attrs.f64("eps"));
+    normed(call.spec(0), call.values(0), call.values(1), call.attrs.f64("eps")).into()
+}
+
+/// `y` and `rstd` of the rows of `x`, which has the shape and dtype of `spec`.
+pub(super) fn normed(spec: &TensorSpec, x: &[f64], weight: &[f64], eps: f64) -> [OracleOutput; 2] {
     let (mut y, mut scales) = (Vec::new(), Vec::new());
-    for row in crate::rules::rows(call.shape(0), call.values(0)) {
+    for row in crate::rules::rows(&spec.shape, x) {
         let scale = rstd(row, eps);
         scales.push(scale);
-        y.extend(row.iter().zip(weight).map(|(x, w)| call.spec(0).dtype.round(x * scale) * w));
+        y.extend(row.iter().zip(weight).map(|(x, w)| spec.dtype.round(x * scale) * w));
     }
-    vec![OracleOutput { magnitudes: Some(half_ulp_of_first_rounding(&y, call)), values: y }, scales.into()]
+    let magnitudes = Some(half_ulp_of_first_rounding(&y, spec.dtype));
+    [OracleOutput { magnitudes, values: y }, scales.into()]
 }
 
 /// In half precision the first rounding may fall to the other side of a tie than the oracle's: one more ulp.
-fn half_ulp_of_first_rounding(y: &[f64], call: &OracleCall) -> Vec<f64> {
-    let dtype = call.spec(0).dtype;
+fn half_ulp_of_first_rounding(y: &[f64], dtype: DType) -> Vec<f64> {
     let steps = dtype.epsilon() / dtype.accumulator().epsilon() / 8.0;
     y.iter().map(|v| v.abs() * steps.max(1.0)).collect()
 }
@@ -89,30 +93,32 @@ static RMS_NORM_BACKWARD: OpDef = OpDef {
         };
         shapes().map(make).collect()
     },
-    oracle: |call| {
-        let (grad, x, weight, rstd) = (call.values(0), call.values(1), call.values(2), call.values(3));
-        let dim = weight.len();
-        let (mut dx, mut size) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let (mut dweight, mut dweight_size) = (vec![0.0; dim], vec![0.0; dim]);
-        for (row, scale) in rstd.iter().enumerate() {
-            let at = |i: usize| row * dim + i;
-            let terms = (0..dim).map(|i| grad[at(i)] * weight[i] * x[at(i)] * scale / dim as f64);
-            let (mean, mean_size): (f64, f64) = (terms.clone().sum(), terms.map(f64::abs).sum());
-            for i in 0..dim {
-                let (g, xhat) = (grad[at(i)], x[at(i)] * scale);
-                dx[at(i)] = scale * (g * weight[i] - xhat * mean);
-                size[at(i)] = scale * ((g * weight[i]).abs() + xhat.abs() * mean_size);
-                dweight[i] += g * xhat;
-                dweight_size[i] += (g * xhat).abs();
-            }
-        }
-        vec![
-            OracleOutput { values: dx, magnitudes: Some(size) },
-            OracleOutput { values: dweight, magnitudes: Some(dweight_size) },
-        ]
-    },
+    oracle: |call| gradient(call.values(0), call.values(1), call.values(2), call.values(3)).into(),
     tolerance: 8.0,
     differentiable: false,
     internal: true,
     ..OpDef::EMPTY
 };
+
+/// `dx` and `dweight`.
+pub(super) fn gradient(grad: &[f64], x: &[f64], weight: &[f64], rstd: &[f64]) -> [OracleOutput; 2] {
+    let dim = weight.len();
+    let (mut dx, mut size) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+    let (mut dweight, mut dweight_size) = (vec![0.0; dim], vec![0.0; dim]);
+    for (row, scale) in rstd.iter().enumerate() {
+        let at = |i: usize| row * dim + i;
+        let terms = (0..dim).map(|i| grad[at(i)] * weight[i] * x[at(i)] * scale / dim as f64);
+        let (mean, mean_size): (f64, f64) = (terms.clone().sum(), terms.map(f64::abs).sum());
+        for i in 0..dim {
+            let (g, xhat) = (grad[at(i)], x[at(i)] * scale);
+            dx[at(i)] = scale * (g * weight[i] - xhat * mean);
+            size[at(i)] = scale * ((g * weight[i]).abs() + xhat.abs() * mean_size);
+            dweight[i] += g * xhat;
+            dweight_size[i] += (g * xhat).abs();
+        }
+    }
+    [
+        OracleOutput { values: dx, magnitudes: Some(size) },
+        OracleOutput { values: dweight, magnitudes: Some(dweight_size) },
+    ]
+}
