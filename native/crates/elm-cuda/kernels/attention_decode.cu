@@ -233,11 +233,10 @@ __device__ void decode(T *y, f32 *lse, f32 *sums, float2 *stats, u32 *arrived, c
 }
 
 #define KERNEL(T, R)                                                                                                   \
-  extern "C" __global__ void attention_decode_##R##_##T(T *y, f32 *lse, f32 *sums, float2 *stats, u32 *arrived,        \
-                                                        const T *q, const T *k, const T *v, Attention a, u32 lanes,    \
-                                                        u32 parts) {                                                   \
-    decode<T, R>(y, lse, sums, stats, arrived, q, k, v, a, lanes, parts);                                              \
-  }
+  OVERLAPPING(, attention_decode_##R##_##T,                                                                            \
+              (T * y, f32 *lse, f32 *sums, float2 *stats, u32 *arrived, const T *q, const T *k, const T *v,            \
+               Attention a, u32 lanes, u32 parts),                                                                     \
+              , decode<T, R>(y, lse, sums, stats, arrived, q, k, v, a, lanes, parts);)
 #define KERNELS(T)                                                                                                     \
   KERNEL(T, 1)                                                                                                         \
   KERNEL(T, 4)                                                                                                         \

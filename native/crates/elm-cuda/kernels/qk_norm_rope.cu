@@ -288,11 +288,10 @@ __device__ void sums(W *dq_weight, W *dk_weight, const A *partial, u32 blocks, u
                                               f64 eps) {                                                               \
     forward<T, W, V>(q, k, v, q_rstd, k_rstd, qkv, q_weight, k_weight, s, angles, eps);                                \
   }                                                                                                                    \
-  extern "C" __global__ void NAME##_cache_##T##_##W(                                                                   \
-      T *q, const __grid_constant__ Caches<T> caches, const T *qkv, const W *q_weight, const W *k_weight, Heads s,     \
-      Angles<Acc<T>> angles, const __grid_constant__ Frequencies frequencies, u32 parts, f64 eps) {                    \
-    into_cache<T, W, V>(q, caches, qkv, q_weight, k_weight, s, angles, frequencies, parts, eps);                       \
-  }                                                                                                                    \
+  OVERLAPPING(, NAME##_cache_##T##_##W,                                                                                \
+              (T * q, const __grid_constant__ Caches<T> caches, const T *qkv, const W *q_weight, const W *k_weight,    \
+               Heads s, Angles<Acc<T>> angles, const __grid_constant__ Frequencies frequencies, u32 parts, f64 eps),   \
+              , into_cache<T, W, V>(q, caches, qkv, q_weight, k_weight, s, angles, frequencies, parts, eps);)          \
   extern "C" __global__ void NAME##_backward_##T##_##W(                                                                \
       T *dqkv, Acc<T> *partial, const T *dq, const T *dk, const T *dv, const T *qkv, const W *q_weight,                \
       const W *k_weight, const Acc<T> *q_rstd, const Acc<T> *k_rstd, Heads s, Angles<Acc<T>> angles) {                 \

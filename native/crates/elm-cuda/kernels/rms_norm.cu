@@ -118,15 +118,13 @@ __device__ __forceinline__ void backward(T *dx, Acc<T> *partial, const T *grad, 
 }
 
 #define KERNELS(T, W)                                                                                                  \
-  extern "C" __global__ void __launch_bounds__(1024)                                                                   \
-      rms_norm_##T##_##W(T *y, Acc<T> *rstd, const T *x, const W *weight, u64 rows, u32 dim, u32 size, f64 eps) {      \
-    Team team = team_of(size);                                                                                         \
-    if (team.row >= rows) return;                                                                                      \
-    if (in_packs<T>(dim))                                                                                              \
-      forward<T, W, PACK<T>>(y, rstd, x, weight, dim, eps, team);                                                      \
-    else                                                                                                               \
-      forward<T, W, 1>(y, rstd, x, weight, dim, eps, team);                                                            \
-  }                                                                                                                    \
+  OVERLAPPING(                                                                                                         \
+      __launch_bounds__(1024), rms_norm_##T##_##W,                                                                     \
+      (T * y, Acc<T> * rstd, const T *x, const W *weight, u64 rows, u32 dim, u32 size, f64 eps), ,                     \
+      Team team = team_of(size);                                                                                       \
+      if (team.row >= rows) return;                                                                                    \
+      if (in_packs<T>(dim)) forward<T, W, PACK<T>>(y, rstd, x, weight, dim, eps, team);                                \
+      else forward<T, W, 1>(y, rstd, x, weight, dim, eps, team);)                                                      \
   extern "C" __global__ void __launch_bounds__(1024)                                                                   \
       rms_norm_backward_##T##_##W(T *dx, Acc<T> *partial, const T *grad, const T *x, const W *weight,                  \
                                   const Acc<T> *rstd, u64 rows, u32 dim) {                                             \
