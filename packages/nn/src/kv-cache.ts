@@ -1,5 +1,4 @@
 import {
-  cacheWrite,
   type Device,
   type DeviceLike,
   type DType,
@@ -39,15 +38,19 @@ export interface KVCacheOptions {
   readonly device?: DeviceLike | undefined;
 }
 
-/** One layer's part of a cache during one forward pass. */
+/**
+ * One layer's part of a cache during one forward pass. A layer writes the keys and values of the new positions to
+ * `offset` (`qkNormRopeCache` does so, and `cacheWrite`), and then looks at the first `length` of all.
+ */
 export interface LayerCache {
+  /** Keys over the whole capacity, `[batch, kvHeads, capacity, headDim]`. */
+  readonly keys: Tensor;
+  /** Values, like the keys. */
+  readonly values: Tensor;
   /** Where the new positions start, `[batch]` i32. */
   readonly offset: Tensor;
-  /**
-   * Writes the keys and values of the new positions `[batch, kvHeads, time, headDim]`, and gives all that attention may
-   * look at: the whole capacity, and how much of it is filled.
-   */
-  write(k: Tensor, v: Tensor): { readonly k: Tensor; readonly v: Tensor; readonly length: Tensor };
+  /** How much is filled once they are written, `[batch]` i32. */
+  readonly length: Tensor;
 }
 
 /**
@@ -125,15 +128,7 @@ export class KVCache implements TreeNode {
     // A copy: a tape may hold on to it, while the length goes on.
     const offset = this.#filled.copy();
     const length = offset.add(time);
-    return this.#keys.map((keys, layer) => ({
-      offset,
-      write: (k, v) => {
-        const values = this.#values[layer]!;
-        cacheWrite(keys, k, offset);
-        cacheWrite(values, v, offset);
-        return { k: keys, v: values, length };
-      },
-    }));
+    return this.#keys.map((keys, layer) => ({ keys, values: this.#values[layer]!, offset, length }));
   }
 
   /**

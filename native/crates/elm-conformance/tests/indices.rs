@@ -116,6 +116,31 @@ fn a_cache_is_never_written_past_its_capacity() {
 }
 
 #[test]
+fn the_op_that_makes_keys_and_values_writes_none_past_the_capacity() {
+    let mut env = Env::default();
+    for (offset, fits) in [(0, true), (3, true), (4, false), (-1, false), (i32::MAX, false)] {
+        // No token at all: offsets are looked at all the same.
+        for (tokens, fits) in [(2, fits), (0, (0..=5).contains(&offset))] {
+            let [keys, values] = [0, 1].map(|_| f32s(&mut env, &[2, 1, 5, 2], &[-1.0; 20]));
+            let qkv = f32s(&mut env, &[2, tokens, 6], &vec![0.5; 12 * tokens]);
+            let offsets = i32s(&mut env, &[2], &[1, offset]);
+            let heads = [("query_heads", Attr::Int(1)), ("kv_heads", Attr::Int(1))];
+            call(&mut env, "qk_norm_rope_cache", &[qkv, keys, values, offsets], &heads).unwrap();
+            for cache in [keys, values] {
+                let result = env.read(cache, None).unwrap().wait();
+                assert_eq!(result.is_ok(), fits, "{offset} with {tokens}");
+                if let Err(error) = result {
+                    assert_eq!(error.code, ErrorCode::IndexOutOfRange);
+                    let named = format!("position {offset} of batch entry 1 with {tokens} new tokens");
+                    assert!(error.message.contains(&named), "{error}");
+                    assert_eq!(memory(&env, cache), [-1.0; 20], "nothing is written, not even entry 0");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_last_of_several_writes_to_one_row_stays() {
     let mut env = Env::default();
     // Both sides of the size above which rows are written side by side.

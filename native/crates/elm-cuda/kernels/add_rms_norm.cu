@@ -9,15 +9,15 @@ constexpr int KEPT_OF_BOTH = KEPT / 2;
 
 // A pack has as many elements as 16 bytes have of `S`, the wider type.
 #define KERNELS(S, Y, W)                                                                                               \
-  extern "C" __global__ void __launch_bounds__(1024)                                                                   \
-      add_rms_norm_##S##_##Y##_##W(S *sum, Y *y, Acc<S> *rstd, const S *x, const Y *branch, const W *weight, u64 rows, \
-                                   u32 dim, u32 size, f64 eps) {                                                       \
-    Team team = team_of(size);                                                                                         \
-    if (team.row >= rows) return;                                                                                      \
-    with_packs<S, KEPT_OF_BOTH>(team, dim, [&](auto n, auto k) {                                                       \
-      rms_forward<S, Y, W, n.value, k.value>(sum, y, rstd, x, branch, weight, dim, eps, team);                         \
-    });                                                                                                                \
-  }                                                                                                                    \
+  OVERLAPPING(                                                                                                         \
+      __launch_bounds__(1024), add_rms_norm_##S##_##Y##_##W,                                                           \
+      (S * sum, Y * y, Acc<S> * rstd, const S *x, const Y *branch, const W *weight, u64 rows, u32 dim, u32 size,       \
+       f64 eps), ,                                                                                                     \
+      Team team = team_of(size);                                                                                       \
+      if (team.row >= rows) return;                                                                                    \
+      with_packs<S, KEPT_OF_BOTH>(team, dim, [&](auto n, auto k) {                                                     \
+        rms_forward<S, Y, W, n.value, k.value>(sum, y, rstd, x, branch, weight, dim, eps, team);                       \
+      });)                                                                                                             \
   extern "C" __global__ void __launch_bounds__(1024)                                                                   \
       add_rms_norm_backward_##S##_##Y##_##W(S *dx, Y *dbranch, Acc<S> *partial, const Y *grad, const S *sum,           \
                                             const W *weight, const Acc<S> *rstd, const S *grad_sum, u64 rows,          \

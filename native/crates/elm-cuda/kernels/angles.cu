@@ -1,14 +1,7 @@
 // table[b, t, j] = (cos θ, sin θ) of θ = (offset[b] + t) · frequency[j], in f64.
 //
-// A thread an entry. The frequencies come from the host, where powers have the same bits on every machine: far from the
-// start an angle shows their last digit.
+// A thread an entry.
 #include "angles.cuh"
-
-constexpr int COMPONENTS = 128;
-
-struct Frequencies {
-  f64 values[COMPONENTS];
-};
 
 template <typename A>
 __device__ void angles(Turn<A> *table, const i32 *offset, i64 step, const Frequencies &frequencies, u32 first, u32 count,
@@ -16,9 +9,8 @@ __device__ void angles(Turn<A> *table, const i32 *offset, i64 step, const Freque
   for (u64 i = ::first(); i < rows * count; i += ::step()) {
     u64 row = i / count;
     u32 j = u32(i - row * count);
-    f64 start = offset ? f64(offset[i64(row / tokens) * step]) : 0.0, sine, cosine;
-    sincos((start + f64(row % tokens)) * frequencies.values[j], &sine, &cosine);
-    table[row * half + first + j] = Turn<A>{A(cosine), A(sine)};
+    f64 start = offset ? f64(offset[i64(row / tokens) * step]) : 0.0;
+    table[row * half + first + j] = turn_at<A>(start + f64(row % tokens), frequencies.values[j]);
   }
 }
 

@@ -63,6 +63,41 @@ template <> __device__ __forceinline__ f16 narrow<f16, f64>(f64 x) { return __do
 template <> __device__ __forceinline__ boolean narrow<boolean, bool>(bool x) { return boolean{u8(x)}; }
 template <> __device__ __forceinline__ boolean narrow<boolean, i64>(i64 x) { return boolean{u8(x != 0)}; }
 
+// Kernels that start while the kernel before them in the stream still runs (programmatic dependent launch): what starting
+// takes is then hidden behind that kernel's work. Such a kernel
+//
+// - lets the next one start at once, and
+// - waits before it touches memory, until the one before it has ended and what that wrote can be seen. Since that one
+//   has waited too, all kernels before it have ended as well: memory is written, read and used again in stream order.
+//
+// Only a kernel that waits may be started so, and code for older chips cannot wait. Hence a kernel and the mark by which
+// `function.rs` knows it are defined together: OVERLAPPING(bounds, name, (parameters), ahead, body). `ahead` runs before
+// the wait and may ask for lines of memory (`fetch_line`), no more: it must not load what the kernel before may write,
+// and so pointers are never `__restrict__`, which lets the compiler load through caches that do not see such writes.
+#if __CUDA_ARCH__ >= 900
+__device__ __forceinline__ void let_next_start() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+__device__ __forceinline__ void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+#define OVERLAPS(NAME) extern "C" { __device__ u8 overlaps_##NAME = 1; }
+#else
+__device__ __forceinline__ void let_next_start() {}
+__device__ __forceinline__ void wait_for_previous() {}
+#define OVERLAPS(NAME)
+#endif
+
+#define OVERLAPPING(BOUNDS, NAME, PARAMETERS, AHEAD, ...)                                                              \
+  OVERLAPS(NAME)                                                                                                       \
+  extern "C" __global__ void BOUNDS NAME PARAMETERS {                                                                  \
+    let_next_start();                                                                                                  \
+    AHEAD;                                                                                                             \
+    wait_for_previous();                                                                                               \
+    __VA_ARGS__                                                                                                        \
+  }
+
+// Asks for the line of device memory at an address: it will lie in the second cache, where writes are seen.
+__device__ __forceinline__ void fetch_line(const void *address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
 // N values of T that are loaded and stored at once; the address is a multiple of their size.
 template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
   T values[N];

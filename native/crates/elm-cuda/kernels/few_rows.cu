@@ -1,70 +1,115 @@
 // y = a · b for at most 16 rows of a: decoding. The sum of an element has an order of its own, whatever the number of
-// rows. Bandwidth bound by b: each of its elements is read once for all rows.
+// rows. Bandwidth bound by b, each of whose elements is read once for all rows: many bytes must be on their way at once.
 #include "common.cuh"
 
 // Packs of a column that a lane has on their way at once.
 constexpr int AHEAD = 5;
+
+// Warps of a block, which share columns of b that are straight.
+constexpr u32 WARPS = 8;
 
 // Where a matrix of the batch starts in a and in b.
 __device__ __forceinline__ void starts(const Nd<2> &lead, i64 (&at)[2]) { locate(lead, blockIdx.y, at); }
 
 // Kernels exist for up to 1, 4 and 16 rows: what a row adds up does not depend on which of them it is in.
 
-// sums[r] += a[r] · w for one pack of each row.
-template <int ROWS, typename T>
-__device__ __forceinline__ void add_packs(Acc<T> (&sums)[ROWS], const T *a, const Pack<T, PACK<T>> &w, u32 m,
+template <typename T> __device__ __forceinline__ Pack<T, PACK<T>> pack_at(const T *from) {
+  return *reinterpret_cast<const Pack<T, PACK<T>> *>(from);
+}
+
+template <typename T>
+__device__ __forceinline__ void add_products(Acc<T> &sum, const Pack<T, PACK<T>> &v, const Pack<T, PACK<T>> &w) {
+#pragma unroll
+  for (int j = 0; j < PACK<T>; ++j) sum += Acc<T>(widen(v[j])) * Acc<T>(widen(w[j]));
+}
+
+// sums[r] += a[r] · b for packs from `at` on, `next` elements apart, COUNT at a time while so many end before element `k`;
+// `at` moves on. What takes the time is latency, so all of b and, where there is one row, of a are on their way before the
+// first is used.
+template <int COUNT, int ROWS, typename T>
+__device__ __forceinline__ void add_packs(Acc<T> (&sums)[ROWS], const T *a, const T *b, u32 &at, u32 next, u32 k, u32 m,
                                           i64 a_down) {
+  constexpr int N = PACK<T>;
+  for (; at + (COUNT - 1) * next + N <= k; at += COUNT * next) {
+    Pack<T, N> w[COUNT], v[COUNT];
 #pragma unroll
-  for (int r = 0; r < ROWS; ++r) {
-    if (r >= m) break;
-    auto v = *reinterpret_cast<const Pack<T, PACK<T>> *>(a + i64(r) * a_down);
+    for (int i = 0; i < COUNT; ++i) w[i] = pack_at(b + at + i * next);
+    if constexpr (ROWS == 1) {
 #pragma unroll
-    for (int j = 0; j < PACK<T>; ++j) sums[r] += Acc<T>(widen(v[j])) * Acc<T>(widen(w[j]));
+      for (int i = 0; i < COUNT; ++i) v[i] = pack_at(a + at + i * next);
+    }
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i)
+#pragma unroll
+      for (int r = 0; r < ROWS; ++r) {
+        if (r >= m) break;
+        if constexpr (ROWS > 1) v[i] = pack_at(a + i64(r) * a_down + at + i * next);
+        add_products<T>(sums[r], v[i], w[i]);
+      }
   }
 }
 
-// Columns of b are straight (the layout of a linear layer's weight): a warp for each, 8 a block. A lane takes packs of
-// 16 bytes, 32 lanes side by side.
+// The part of a column that a warp has.
+struct Share {
+  u32 column, part, lane;
+
+  // `split` warps have a column, neighbours in a block.
+  __device__ __forceinline__ explicit Share(u32 split) : lane(threadIdx.x % WARP) {
+    u32 warp = threadIdx.x / WARP;
+    column = blockIdx.x * (WARPS / split) + warp / split;
+    part = warp % split;
+  }
+};
+
+// Asks for what a warp will read of b, before anything of it may be read: it may be about to be written.
+template <typename T>
+__device__ __forceinline__ void fetch_column(const T *b, const Nd<2> &lead, u32 n, u32 k, i64 across, u32 split) {
+  constexpr u32 LINE = 128;
+  Share own(split);
+  if (own.column >= n) return;
+  i64 at[2];
+  starts(lead, at);
+  auto column = reinterpret_cast<const unsigned char *>(b + at[1] + i64(own.column) * across);
+  u64 bytes = u64(k) * sizeof(T);
+  for (u64 i = (u64(own.part) * WARP + own.lane) * LINE; i < bytes; i += u64(split) * WARP * LINE)
+    fetch_line(column + i);
+}
+
+// Columns of b are straight (the layout of a linear layer's weight): `split` warps for each, as many as the length of the
+// sums wants. A lane takes packs of 16 bytes, the lanes of all these warps side by side.
 template <int ROWS, typename T, typename Y>
 __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m, u32 n, u32 k, i64 a_down, i64 a_across,
-                          i64 across) {
+                          i64 across, u32 split) {
   using A = Acc<T>;
   constexpr int N = PACK<T>;
+  __shared__ A partial[WARPS][ROWS];
   i64 at[2];
   starts(lead, at);
   a += at[0];
   b += at[1];
   y += u64(blockIdx.y) * m * n;
-  u32 column = blockIdx.x * 8 + threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  if (column >= n) return;
-  const T *right = b + i64(column) * across;
+  Share own(split);
   A sums[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) sums[r] = 0;
-  // The same elements go to the same lane in the same order, whether they are read at once or one by one.
-  bool packed = u64(right) % 16 == 0 && a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
-  u32 base = lane * N;
-  if (packed) {
-    // Several loads on their way before the first is used: what a column takes is latency, not arithmetic.
-    for (; base + (AHEAD - 1) * WARP * N + N <= k; base += AHEAD * WARP * N) {
-      Pack<T, N> w[AHEAD];
-#pragma unroll
-      for (int i = 0; i < AHEAD; ++i) w[i] = *reinterpret_cast<const Pack<T, N> *>(right + base + i * WARP * N);
-#pragma unroll
-      for (int i = 0; i < AHEAD; ++i) add_packs<ROWS, T>(sums, a + base + i * WARP * N, w[i], m, a_down);
+  if (own.column < n) {
+    const T *right = b + i64(own.column) * across;
+    // The same elements go to the same lane in the same order, whether they are read at once or one by one.
+    bool packed = u64(right) % 16 == 0 && a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
+    u32 next = split * WARP * N, i = (own.part * WARP + own.lane) * N;
+    if (packed) {
+      add_packs<AHEAD, ROWS, T>(sums, a, right, i, next, k, m, a_down);
+      add_packs<3, ROWS, T>(sums, a, right, i, next, k, m, a_down);
+      add_packs<1, ROWS, T>(sums, a, right, i, next, k, m, a_down);
     }
-    for (; base + N <= k; base += WARP * N) {
-      auto w = *reinterpret_cast<const Pack<T, N> *>(right + base);
-      add_packs<ROWS, T>(sums, a + base, w, m, a_down);
-    }
-  }
-  for (; base < k; base += WARP * N) {
-    for (int j = 0; j < N && base + j < k; ++j) {
-      A w = widen(right[base + j]);
+    for (; i < k; i += next) {
+      for (int j = 0; j < N && i + j < k; ++j) {
+        A w = widen(right[i + j]);
 #pragma unroll
-      for (int r = 0; r < ROWS; ++r) {
-        if (r >= m) break;
-        sums[r] += A(widen(a[i64(r) * a_down + i64(base + j) * a_across])) * w;
+        for (int r = 0; r < ROWS; ++r) {
+          if (r >= m) break;
+          sums[r] += A(widen(a[i64(r) * a_down + i64(i + j) * a_across])) * w;
+        }
       }
     }
   }
@@ -72,7 +117,20 @@ __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m
   for (int r = 0; r < ROWS; ++r) {
     if (r >= m) break;
     A sum = warp_all(sums[r], Add{});
-    if (lane == 0) y[u64(r) * n + column] = narrow<Y>(sum);
+    if (split > 1) {
+      if (own.lane == 0) partial[threadIdx.x / WARP][r] = sum;
+    } else if (own.lane == 0 && own.column < n) {
+      y[u64(r) * n + own.column] = narrow<Y>(sum);
+    }
+  }
+  if (split == 1) return;
+  __syncthreads();
+  if (own.part != 0 || own.column >= n) return;
+  u32 warp = threadIdx.x / WARP;
+  for (u32 r = own.lane; r < m; r += WARP) {
+    A sum = partial[warp][r];
+    for (u32 p = 1; p < split; ++p) sum += partial[warp + p][r];
+    y[u64(r) * n + own.column] = narrow<Y>(sum);
   }
 }
 
@@ -117,15 +175,17 @@ __device__ void by_row(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m, u
   }
 }
 
+// A multiprocessor has room for three blocks, which have 60 KiB on their way; the sums of many rows leave less.
 #define KERNELS_OF(ROWS, T, Y)                                                                                         \
-  extern "C" __global__ void by_column_##ROWS##_##T##_##Y(Y *y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k, \
-                                                          i64 a_down, i64 a_across, i64 down, i64 across) {            \
-    by_column<ROWS, T, Y>(y, a, b, lead, m, n, k, a_down, a_across, across);                                           \
-  }                                                                                                                    \
-  extern "C" __global__ void by_row_##ROWS##_##T##_##Y(Y *y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k,  \
-                                                       i64 a_down, i64 a_across, i64 down, i64 across) {               \
-    by_row<ROWS, T, Y>(y, a, b, lead, m, n, k, a_down, a_across, down, across);                                        \
-  }
+  OVERLAPPING(__launch_bounds__(WARPS *WARP, ROWS > 4 ? 2 : 3), by_column_##ROWS##_##T##_##Y,                          \
+              (Y * y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k, i64 a_down, i64 a_across, i64 across,   \
+               u32 split),                                                                                             \
+              fetch_column(b, lead, n, k, across, split),                                                              \
+              by_column<ROWS, T, Y>(y, a, b, lead, m, n, k, a_down, a_across, across, split);)                         \
+  OVERLAPPING(, by_row_##ROWS##_##T##_##Y,                                                                             \
+              (Y * y, const T *a, const T *b, Nd<2> lead, u32 m, u32 n, u32 k, i64 a_down, i64 a_across, i64 down,     \
+               i64 across),                                                                                            \
+              , by_row<ROWS, T, Y>(y, a, b, lead, m, n, k, a_down, a_across, down, across);)
 #define KERNELS(T, Y) KERNELS_OF(1, T, Y) KERNELS_OF(4, T, Y) KERNELS_OF(16, T, Y)
 KERNELS(f64, f64)
 KERNELS(f32, f32)

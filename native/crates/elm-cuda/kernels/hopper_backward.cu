@@ -6,12 +6,15 @@
 // While one product is under way the exponentials of the other are taken. Bound by the tensor cores.
 #include "hopper.cuh"
 
-// Warpgroups that compute, and rows that they walk over at a time.
-constexpr int GROUPS = 2, STEP = 64, STAGES = 4;
-// Stands for the −∞ of a row that sees nothing: −∞ + ∞ is no number.
-constexpr f32 LEAST = -1e30f;
+// Warpgroups that compute.
+constexpr int GROUPS = 2;
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+// Rows that they walk over at a time, and how many times that are on their way at most.
+constexpr int STEP = 64, STAGES = 4;
+// Stands for the −∞ of a row that sees nothing: −∞ + ∞ is no number.
+constexpr f32 LEAST = -1e30f;
 
 template <typename T, int D, bool DOCS>
 __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, const T *k, const T *v, const f32 *lse,

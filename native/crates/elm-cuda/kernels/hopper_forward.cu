@@ -7,15 +7,16 @@
 // other warpgroups have exponentials to take. Bound by the tensor cores and, for heads of 64, as much by exponentials.
 #include "hopper.cuh"
 
+// Warpgroups that compute.
+template <int D> constexpr int GROUPS = D == 64 ? 3 : 2;
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
 // Keys at a time, and how many times that are on their way at most.
 // Heads of 64 have few products to a score: more keys at a time save waits. Heads of 128 leave registers for fewer, and
 // for the queries.
 template <int D> constexpr int STEP = D == 64 ? 128 : 64;
 constexpr int STAGES = 4;
-// Warpgroups that compute.
-template <int D> constexpr int GROUPS = D == 64 ? 3 : 2;
-
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 template <typename T, int D, bool DOCS>
 __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, const T *v, u32 heads, const Attention &a) {

@@ -80,6 +80,5 @@ __device__ void map3(Y *y, const A *a, const B *b, const C *c, const Nd<4> &nd, 
     map1(y, x, nd, n, straight, F<T>{});                                                                               \
   }
 #define MAP2(NAME, F, T)                                                                                               \
-  extern "C" __global__ void NAME##_##T(T *y, const T *a, const T *b, Nd<3> nd, u64 n, u32 straight) {                 \
-    map2(y, a, b, nd, n, straight, F<T>{});                                                                            \
-  }
+  OVERLAPPING(, NAME##_##T, (T * y, const T *a, const T *b, Nd<3> nd, u64 n, u32 straight),                            \
+              , map2(y, a, b, nd, n, straight, F<T>{});)

@@ -21,23 +21,13 @@ __device__ __forceinline__ u64 row_of(const Heads &s, u64 token, u32 heads, u32 
   return (b * heads + h) * s.tokens + (token - b * s.tokens);
 }
 
+// One head, normalized unless `weight` is null and turned unless `turns` is; its components go `across` apart. All threads
+// of the warp call it; those of a head that is not active write nothing.
 template <typename T, typename W, int V>
-__device__ void forward(T *q, T *k, T *v, Acc<T> *q_rstd, Acc<T> *k_rstd, const T *qkv, const W *q_weight,
-                        const W *k_weight, const Heads &s, const Angles<Acc<T>> &angles, f64 eps) {
+__device__ __forceinline__ void head_forward(T *y, i64 across, Acc<T> *rstd, const T *x, const W *weight,
+                                             const Turn<Acc<T>> *turns, const Heads &s, bool active, f64 eps) {
   using A = Acc<T>;
-  u32 heads = s.query + 2 * s.kv, dim = 2 * s.half, sub = threadIdx.x % s.lanes;
-  u64 index = first() / s.lanes;
-  // Threads without a head repeat the last one's reads: the sums want whole warps.
-  bool active = index < s.rows * heads;
-  if (!active) index = s.rows * heads - 1;
-  u64 token = index / heads;
-  u32 head = u32(index - token * heads);
-  const T *x = qkv + index * dim;
-  bool is_query = head < s.query, is_value = head >= s.query + s.kv;
-  u32 h = is_query ? head : is_value ? head - s.query - s.kv : head - s.query;
-  u64 row = row_of(s, token, is_query ? s.query : s.kv, h);
-  T *y = (is_query ? q : is_value ? v : k) + row * dim;
-  const W *weight = is_query ? q_weight : k_weight;
+  u32 dim = 2 * s.half, sub = threadIdx.x % s.lanes;
   A squares = 0;
   for (u32 j = sub * V; j < s.half; j += s.lanes * V) {
     auto low = *reinterpret_cast<const Pack<T, V> *>(x + j);
@@ -50,19 +40,16 @@ __device__ void forward(T *q, T *k, T *v, Acc<T> *q_rstd, Acc<T> *k_rstd, const 
   }
   squares = lanes_sum(squares, s.lanes);
   if (!active) return;
-  bool normed = !is_value && weight != nullptr;
-  A scale = normed ? A(1) / sqrt(squares / A(dim) + A(eps)) : A(1);
-  A *rstd = is_query ? q_rstd : is_value ? nullptr : k_rstd;
-  if (rstd && sub == 0) rstd[row] = scale;
-  const Turn<A> *turns = angles.row(u32(token / s.tokens), u32(token % s.tokens));
+  A scale = weight ? A(1) / sqrt(squares / A(dim) + A(eps)) : A(1);
+  if (rstd && sub == 0) *rstd = scale;
   for (u32 j = sub * V; j < s.half; j += s.lanes * V) {
     auto low = *reinterpret_cast<const Pack<T, V> *>(x + j);
     auto high = *reinterpret_cast<const Pack<T, V> *>(x + s.half + j);
-    if (!is_value) {
+    if (turns) {
 #pragma unroll
       for (int e = 0; e < V; ++e) {
         A a = widen(low[e]), c = widen(high[e]);
-        if (normed) {
+        if (weight) {
           // The definition rounds to the input's dtype before the weight.
           a = A(widen(narrow<T>(a * scale))) * A(widen(weight[j + e]));
           c = A(widen(narrow<T>(c * scale))) * A(widen(weight[s.half + j + e]));
@@ -72,9 +59,88 @@ __device__ void forward(T *q, T *k, T *v, Acc<T> *q_rstd, Acc<T> *k_rstd, const 
         high[e] = narrow<T>(c * turn.cos + a * turn.sin);
       }
     }
-    *reinterpret_cast<Pack<T, V> *>(y + j) = low;
-    *reinterpret_cast<Pack<T, V> *>(y + s.half + j) = high;
+    // Packs are for components side by side.
+    i64 to = V > 1 ? i64(j) : i64(j) * across, half = V > 1 ? i64(s.half) : i64(s.half) * across;
+    *reinterpret_cast<Pack<T, V> *>(y + to) = low;
+    *reinterpret_cast<Pack<T, V> *>(y + to + half) = high;
   }
+}
+
+// Outputs [batch, heads, tokens, dim]; a thread's head may be of any token.
+template <typename T, typename W, int V>
+__device__ void forward(T *q, T *k, T *v, Acc<T> *q_rstd, Acc<T> *k_rstd, const T *qkv, const W *q_weight,
+                        const W *k_weight, const Heads &s, const Angles<Acc<T>> &angles, f64 eps) {
+  u32 heads = s.query + 2 * s.kv, dim = 2 * s.half;
+  u64 index = first() / s.lanes;
+  // Threads without a head repeat the last one's reads: the sums want whole warps.
+  bool active = index < s.rows * heads;
+  if (!active) index = s.rows * heads - 1;
+  u64 token = index / heads;
+  u32 head = u32(index - token * heads);
+  bool is_query = head < s.query, is_value = head >= s.query + s.kv;
+  u32 h = is_query ? head : is_value ? head - s.query - s.kv : head - s.query;
+  u64 row = row_of(s, token, is_query ? s.query : s.kv, h);
+  T *y = (is_query ? q : is_value ? v : k) + row * dim;
+  const W *weight = is_query ? q_weight : is_value ? nullptr : k_weight;
+  Acc<T> *rstd = is_query ? q_rstd : is_value ? nullptr : k_rstd;
+  const Turn<Acc<T>> *turns = angles.row(u32(token / s.tokens), u32(token % s.tokens));
+  head_forward<T, W, V>(y, 1, rstd ? rstd + row : nullptr, qkv + index * dim, weight, is_value ? nullptr : turns, s,
+                        active, eps);
+}
+
+// Caches [batch, kv, capacity, dim] with their steps, and where in them the new tokens of each sequence start.
+template <typename T> struct Caches {
+  T *keys, *values;
+  i64 key_steps[4], value_steps[4];
+  // [batch]; at most `most`.
+  const i32 *offset;
+  i64 most;
+  u64 *word;
+  u64 batch;
+};
+
+// Queries go to q, keys and values to their places in the caches; nothing is written if one place does not exist. `parts`
+// blocks have the heads of one token, whose angles they make where no table has them.
+template <typename T, typename W, int V>
+__device__ void into_cache(T *q, const Caches<T> &caches, const T *qkv, const W *q_weight, const W *k_weight,
+                           const Heads &s, const Angles<Acc<T>> &angles, const Frequencies &frequencies, u32 parts,
+                           f64 eps) {
+  using A = Acc<T>;
+  __shared__ Turn<A> own[COMPONENTS];
+  int bad = 0;
+  for (u64 b = threadIdx.x; b < caches.batch; b += blockDim.x) {
+    i32 offset = caches.offset[b];
+    if (offset >= 0 && offset <= caches.most) continue;
+    bad = 1;
+    if (blockIdx.x == 0) report(caches.word, b, offset);
+  }
+  // Offsets are looked at even where there is nothing to write.
+  u64 token = blockIdx.x / parts, b = s.rows ? token / s.tokens : 0;
+  u32 t = s.rows ? u32(token - b * s.tokens) : 0;
+  i32 offset = caches.offset[b];
+  if (!angles.table)
+    for (u32 j = threadIdx.x; j < s.half; j += blockDim.x)
+      own[j] = turn_at<A>(f64(offset) + f64(t), frequencies.values[j]);
+  if (__syncthreads_or(bad) || s.rows == 0) return;
+  u32 heads = s.query + 2 * s.kv, dim = 2 * s.half;
+  u32 head = (u32(blockIdx.x - token * parts) * blockDim.x + threadIdx.x) / s.lanes;
+  bool active = head < heads;
+  if (!active) head = heads - 1;
+  const T *x = qkv + (token * heads + head) * dim;
+  const Turn<A> *turns = angles.table ? angles.row(u32(b), t) : own;
+  bool is_query = head < s.query, is_value = head >= s.query + s.kv;
+  T *y;
+  i64 across = 1;
+  if (is_query) {
+    y = q + row_of(s, token, s.query, head) * dim;
+  } else {
+    u32 h = is_value ? head - s.query - s.kv : head - s.query;
+    auto step = [&](int axis) { return is_value ? caches.value_steps[axis] : caches.key_steps[axis]; };
+    y = (is_value ? caches.values : caches.keys) + i64(b) * step(0) + i64(h) * step(1) + (i64(offset) + t) * step(2);
+    across = step(3);
+  }
+  const W *weight = is_query ? q_weight : is_value ? nullptr : k_weight;
+  head_forward<T, W, V>(y, across, nullptr, x, weight, is_value ? nullptr : turns, s, active, eps);
 }
 
 // One head's share of the gradient. `sums` has the weight's gradient: in registers for V components of both halves, or
@@ -222,6 +288,10 @@ __device__ void sums(W *dq_weight, W *dk_weight, const A *partial, u32 blocks, u
                                               f64 eps) {                                                               \
     forward<T, W, V>(q, k, v, q_rstd, k_rstd, qkv, q_weight, k_weight, s, angles, eps);                                \
   }                                                                                                                    \
+  OVERLAPPING(, NAME##_cache_##T##_##W,                                                                                \
+              (T * q, const __grid_constant__ Caches<T> caches, const T *qkv, const W *q_weight, const W *k_weight,    \
+               Heads s, Angles<Acc<T>> angles, const __grid_constant__ Frequencies frequencies, u32 parts, f64 eps),   \
+              , into_cache<T, W, V>(q, caches, qkv, q_weight, k_weight, s, angles, frequencies, parts, eps);)          \
   extern "C" __global__ void NAME##_backward_##T##_##W(                                                                \
       T *dqkv, Acc<T> *partial, const T *dq, const T *dk, const T *dv, const T *qkv, const W *q_weight,                \
       const W *k_weight, const Acc<T> *q_rstd, const Acc<T> *k_rstd, Heads s, Angles<Acc<T>> angles) {                 \

@@ -6,14 +6,14 @@
 template <typename T> constexpr T *NONE = nullptr;
 
 #define KERNELS(T, W)                                                                                                  \
-  extern "C" __global__ void __launch_bounds__(1024)                                                                   \
-      rms_norm_##T##_##W(T *y, Acc<T> *rstd, const T *x, const W *weight, u64 rows, u32 dim, u32 size, f64 eps) {      \
-    Team team = team_of(size);                                                                                         \
-    if (team.row >= rows) return;                                                                                      \
-    with_packs<T, KEPT>(team, dim, [&](auto n, auto k) {                                                               \
-      rms_forward<T, T, W, n.value, k.value>(NONE<T>, y, rstd, x, NONE<T>, weight, dim, eps, team);                    \
-    });                                                                                                                \
-  }                                                                                                                    \
+  OVERLAPPING(                                                                                                         \
+      __launch_bounds__(1024), rms_norm_##T##_##W,                                                                     \
+      (T * y, Acc<T> * rstd, const T *x, const W *weight, u64 rows, u32 dim, u32 size, f64 eps), ,                     \
+      Team team = team_of(size);                                                                                       \
+      if (team.row >= rows) return;                                                                                    \
+      with_packs<T, KEPT>(team, dim, [&](auto n, auto k) {                                                             \
+        rms_forward<T, T, W, n.value, k.value>(NONE<T>, y, rstd, x, NONE<T>, weight, dim, eps, team);                  \
+      });)                                                                                                             \
   extern "C" __global__ void __launch_bounds__(1024)                                                                   \
       rms_norm_backward_##T##_##W(T *dx, Acc<T> *partial, const T *grad, const T *x, const W *weight,                  \
                                   const Acc<T> *rstd, u64 rows, u32 dim) {                                             \

@@ -43,9 +43,8 @@ template <typename T, int N> __device__ void swiglu_backward(T *dx, const T *gra
 }
 
 #define KERNELS(T)                                                                                                     \
-  extern "C" __global__ void swiglu_##T(T *y, const T *x, u64 dim, u64 n, u32 packed) {                                \
-    packed ? swiglu<T, PACK<T>>(y, x, dim, n) : swiglu<T, 1>(y, x, dim, n);                                            \
-  }                                                                                                                    \
+  OVERLAPPING(, swiglu_##T, (T * y, const T *x, u64 dim, u64 n, u32 packed),                                           \
+              , packed ? swiglu<T, PACK<T>>(y, x, dim, n) : swiglu<T, 1>(y, x, dim, n);)                               \
   extern "C" __global__ void swiglu_backward_##T(T *dx, const T *grad, const T *x, u64 dim, u64 n, u32 packed) {       \
     packed ? swiglu_backward<T, PACK<T>>(dx, grad, x, dim, n) : swiglu_backward<T, 1>(dx, grad, x, dim, n);            \
   }

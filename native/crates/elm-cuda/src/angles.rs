@@ -23,11 +23,32 @@ pub struct Angles {
 // SAFETY: `repr(C)`, an address and numbers.
 unsafe impl Param for Angles {}
 
+impl Angles {
+    /// For kernels that make the angles themselves.
+    pub fn without_table() -> Angles {
+        Angles { table: std::ptr::null_mut(), tokens: 0, half: 0, per_sequence: 0 }
+    }
+}
+
+/// `Frequencies` of `angles.cuh`.
 #[repr(C)]
-struct Frequencies([f64; COMPONENTS]);
+pub struct Frequencies([f64; COMPONENTS]);
 
 // SAFETY: numbers.
 unsafe impl Param for Frequencies {}
+
+impl Frequencies {
+    /// Those of the components from `first` on of a head of `dim` numbers.
+    pub fn from(first: usize, dim: usize, base: f64) -> Frequencies {
+        let frequency = |j: usize| if j < dim / 2 { base.powf(-2.0 * j as f64 / dim as f64) } else { 0.0 };
+        Frequencies(std::array::from_fn(|j| frequency(first + j)))
+    }
+}
+
+/// Whether the frequencies of a head of `dim` numbers are few enough for one launch to take all of them.
+pub fn fit_one_launch(dim: usize) -> bool {
+    dim / 2 <= COMPONENTS
+}
 
 /// Bytes of the table.
 pub fn bytes([batch, tokens, dim]: [usize; 3], dtype: DType, has_offset: bool) -> usize {
@@ -50,9 +71,7 @@ pub fn table(
     let (half32, tokens32, rows64) = (half as u32, tokens as u32, rows as u64);
     for first in (0..half).step_by(COMPONENTS) {
         let count = COMPONENTS.min(half - first);
-        let frequency = |j: usize| base.powf(-2.0 * j as f64 / dim as f64);
-        let frequencies =
-            Frequencies(std::array::from_fn(|j| if j < count { frequency(first + j) } else { 0.0 }));
+        let frequencies = Frequencies::from(first, dim, base);
         let (first32, count32) = (first as u32, count as u32);
         let args: [&dyn Param; 9] =
             [&table, &optional(offset), &step, &frequencies, &first32, &count32, &half32, &tokens32, &rows64];

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::Gpu;
 use crate::copy::copy;
 use crate::function::Param;
+use crate::gpu::COUNTERS;
 use crate::grid::{Grid, THREADS};
 use crate::view::{CallExt, Run, address, optional};
 
@@ -129,8 +130,10 @@ impl Plan {
             && self.dtype != DType::F64
             && self.dim.is_multiple_of(pack)
             && self.dim / pack <= 32
+            && self.batch * self.kv_heads <= COUNTERS
         {
-            return Path::Split { parts: self.keys.div_ceil(CHUNK) };
+            // Without a key there is still a result to write.
+            return Path::Split { parts: self.keys.div_ceil(CHUNK).max(1) };
         }
         // The maximum of scores is taken before they are scaled.
         let half = matches!(self.dtype, DType::BF16 | DType::F16);

@@ -1,10 +1,10 @@
 //! Kernels by name, and how they are launched.
 
-use std::collections::HashMap;
 use std::ffi::{CString, c_void};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use elm_core::{DType, ErrorCode, KernelError};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::driver::{Result, check, sys};
@@ -18,6 +18,8 @@ pub(crate) struct Function {
     parameters: SmallVec<[usize; 8]>,
     /// Whether it was compiled for this very chip, and not for another one whose code the driver took.
     pub is_native: bool,
+    /// It waits for the kernel before it, so it may start while that one runs; see `OVERLAPPING` in `common.cuh`.
+    overlaps: bool,
 }
 
 // SAFETY: a handle of the driver, which may be used from any thread.
@@ -30,8 +32,8 @@ type Key = (&'static str, &'static str, SmallVec<[DType; 4]>);
 
 #[derive(Default)]
 pub(crate) struct Functions {
-    by_name: RwLock<HashMap<Key, Function>>,
-    modules: Mutex<HashMap<&'static str, usize>>,
+    by_name: RwLock<FxHashMap<Key, Function>>,
+    modules: Mutex<FxHashMap<&'static str, usize>>,
 }
 
 /// Plain data that a kernel takes by value.
@@ -78,23 +80,30 @@ impl Gpu {
         for &arg in args {
             pointers.push(std::ptr::from_ref(arg).cast_mut().cast());
         }
+        let mut attribute = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
         let ([x, y, z], [tx, ty, tz]) = (grid.blocks, grid.threads);
+        let config = sys::CUlaunchConfig {
+            gridDimX: x,
+            gridDimY: y,
+            gridDimZ: z,
+            blockDimX: tx,
+            blockDimY: ty,
+            blockDimZ: tz,
+            sharedMemBytes: grid.shared,
+            hStream: self.stream,
+            attrs: &raw mut attribute,
+            numAttrs: u32::from(function.overlaps),
+        };
         // SAFETY: the function lives with its module, which is never unloaded; the pointers lead to as many bytes as its
-        // parameters have, and the driver copies them before it returns.
+        // parameters have, and the driver copies them and the attribute before it returns. Only functions that wait for
+        // the kernel before them have the attribute.
         let status = unsafe {
-            sys::cuLaunchKernel(
-                function.handle,
-                x,
-                y,
-                z,
-                tx,
-                ty,
-                tz,
-                grid.shared,
-                self.stream,
-                pointers.as_mut_ptr(),
-                std::ptr::null_mut(),
-            )
+            let (config, none) = (&raw const config, std::ptr::null_mut());
+            sys::cuLaunchKernelEx(config, function.handle, pointers.as_mut_ptr(), none)
         };
         check(status, name)
     }
@@ -145,7 +154,8 @@ impl Gpu {
             let status =
                 unsafe { sys::cuFuncGetParamInfo(handle, parameters.len(), &raw mut offset, &raw mut size) };
             if status != sys::CUresult::CUDA_SUCCESS {
-                return Ok(Function { handle, parameters, is_native });
+                let overlaps = may_overlap() && has_mark(module, name);
+                return Ok(Function { handle, parameters, is_native, overlaps });
             }
             parameters.push(size);
         }
@@ -166,5 +176,54 @@ impl Gpu {
         check(unsafe { sys::cuModuleLoadData(&raw mut module, code.as_ptr().cast()) }, name)?;
         modules.insert(name, module as usize);
         Ok(module)
+    }
+}
+
+/// Whether a kernel of a module was made by `OVERLAPPING`, for this chip.
+fn has_mark(module: sys::CUmodule, kernel: &str) -> bool {
+    let text = CString::new(format!("overlaps_{kernel}")).expect("names of kernels have no zero");
+    let (mut address, mut size) = (0, 0);
+    // SAFETY: a live module and a text that ends with a zero; writes two numbers.
+    let status = unsafe { sys::cuModuleGetGlobal_v2(&raw mut address, &raw mut size, module, text.as_ptr()) };
+    status == sys::CUresult::CUDA_SUCCESS
+}
+
+/// `OPENELM_CUDA_PDL=0`: every kernel starts when the one before it has ended, to see what overlapping them gives.
+fn may_overlap() -> bool {
+    static MAY: OnceLock<bool> = OnceLock::new();
+    *MAY.get_or_init(|| std::env::var("OPENELM_CUDA_PDL").as_deref() != Ok("0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe;
+    use DType::{BF16, F32};
+
+    /// Without a GPU there is nothing to look at.
+    #[test]
+    fn kernels_of_a_decoded_token_start_early_where_their_code_can_wait() {
+        if probe().devices.is_empty() {
+            return;
+        }
+        let gpu = Gpu::open(0).unwrap();
+        // Other chips run what the driver makes of code for older ones.
+        let waits = gpu.limits.capability == (9, 0) && may_overlap();
+        for (module, name, dtypes) in [
+            ("rms_norm", "rms_norm", &[BF16, F32][..]),
+            ("few_rows", "by_column_1", &[BF16, BF16]),
+            ("few_rows", "by_row_16", &[F32, F32]),
+            ("qk_norm_rope", "heads_packed_cache", &[BF16, F32]),
+            ("attention_decode", "attention_decode_4", &[BF16]),
+            ("swiglu", "swiglu", &[BF16]),
+            ("binary", "add", &[BF16]),
+        ] {
+            assert_eq!(gpu.function(module, name, dtypes).unwrap().overlaps, waits, "{name}");
+        }
+        for (module, name, dtypes) in
+            [("rms_norm", "rms_norm_backward", &[BF16, F32][..]), ("swiglu", "swiglu_backward", &[BF16])]
+        {
+            assert!(!gpu.function(module, name, dtypes).unwrap().overlaps, "{name}");
+        }
     }
 }

@@ -18,7 +18,13 @@ pub struct Gpu {
     pub(crate) functions: Functions,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) blas: OnceLock<Result<Blas>>,
+    /// [`COUNTERS`] numbers of 32 bits in device memory. They are 0 before and after every kernel: one that counts how many
+    /// of its blocks are done leaves them so.
+    pub(crate) counters: *mut u8,
 }
+
+/// How many counters a kernel may use.
+pub(crate) const COUNTERS: usize = 1 << 16;
 
 /// What kernels want to know of the chip.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +61,14 @@ impl Gpu {
             let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
             check(sys::cuStreamCreate(&raw mut stream, flags), "to make a stream")?;
         }
+        let mut counters = 0;
+        // Cleared here and not at the first use, which may be recorded.
+        // SAFETY: writes one address, then fills the memory that it leads to.
+        unsafe {
+            check(sys::cuMemAlloc_v2(&raw mut counters, COUNTERS * 4), "to allocate counters")?;
+            check(sys::cuMemsetD32Async(counters, 0, COUNTERS, stream), "to clear counters")?;
+            check(sys::cuStreamSynchronize(stream), "to clear counters")?;
+        }
         Ok(Gpu {
             ordinal,
             limits: Limits::of(device)?,
@@ -63,6 +77,7 @@ impl Gpu {
             functions: Functions::default(),
             ledger: Mutex::default(),
             blas: OnceLock::new(),
+            counters: counters as *mut u8,
         })
     }
 

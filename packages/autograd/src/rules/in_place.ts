@@ -6,6 +6,7 @@ type Names =
   | "assign"
   | "assign_rows"
   | "cache_write"
+  | "qk_norm_rope_cache"
   | "accumulate"
   | "adamw"
   | "sgd"
@@ -17,6 +18,7 @@ export const rules: Rules<Names> = {
   assign: inPlace,
   assign_rows: inPlace,
   cache_write: inPlace,
+  qk_norm_rope_cache: inPlace,
   accumulate: inPlace,
   adamw: inPlace,
   sgd: inPlace,

@@ -1,4 +1,4 @@
-import { attention, OpError, qkNormRope, type Tensor, UsageError } from "@openelm/tensor";
+import { attention, OpError, qkNormRope, qkNormRopeCache, type Tensor, UsageError } from "@openelm/tensor";
 import type { Init } from "../init.js";
 import type { LayerCache } from "../kv-cache.js";
 import { Module } from "../module.js";
@@ -27,7 +27,7 @@ export interface AttentionOptions {
 
 /** What one pass over a sequence brings beside its values. */
 export interface AttentionContext {
-  /** Earlier positions; the new ones are added. */
+  /** Earlier positions; the new ones are added. It is for inference: no gradient flows through what it takes part in. */
   readonly cache?: LayerCache | undefined;
   /** Number of the document of each position, `[batch, time]` i32: positions see only their own document. Not with a cache. */
   readonly documents?: Tensor | undefined;
@@ -100,20 +100,28 @@ export class Attention extends Module {
     if (cache !== undefined && documents !== undefined) {
       throw new UsageError("Attention: documents are for whole sequences and cannot be used with a cache");
     }
-    const { q, k, v } = qkNormRope(this.qkvProj.forward(x), {
-      qWeight: this.qNorm?.weight.value,
-      kWeight: this.kNorm?.weight.value,
-      offset: cache?.offset,
-      queryHeads: this.queryHeads,
-      kvHeads: this.kvHeads,
-      eps: this.eps,
-      base: this.ropeBase,
-    });
-    const all = cache?.write(k, v);
-    const y = attention(q, all?.k ?? k, all?.v ?? v, { documents, kvLength: all?.length });
+    const y = this.#attend(this.qkvProj.forward(x), { cache, documents });
     const [batch, time] = x.shape;
     return this.outProj.forward(
       y.permute([0, 2, 1, 3]).reshape([batch!, time!, this.queryHeads * this.headDim]),
     );
+  }
+  /** `[batch, queryHeads, time, headDim]` from all heads side by side. */
+  #attend(qkv: Tensor, { cache, documents }: AttentionContext): Tensor {
+    const options = {
+      qWeight: this.qNorm?.weight.value,
+      kWeight: this.kNorm?.weight.value,
+      queryHeads: this.queryHeads,
+      kvHeads: this.kvHeads,
+      eps: this.eps,
+      base: this.ropeBase,
+    };
+    if (cache === undefined) {
+      const { q, k, v } = qkNormRope(qkv, options);
+      return attention(q, k, v, { documents });
+    }
+    const { keys, values, offset, length } = cache;
+    const q = qkNormRopeCache(qkv, keys, values, offset, options);
+    return attention(q, keys, values, { kvLength: length });
   }
 }

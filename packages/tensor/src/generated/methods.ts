@@ -274,6 +274,10 @@ export interface OpMethods {
    */
   qkNormRope<D extends DType>(this: Tensor<Shape, D>, options: ops.QkNormRopeOptions): { q: Tensor<Shape, D>; k: Tensor<Shape, D>; v: Tensor<Shape, D> };
   /**
+   * What `qkNormRope` does, with the keys and values of the new tokens written into a cache as `cacheWrite` does: `keys[b, h, offset[b] + t] = k[b, h, t]`, `values[b, h, offset[b] + t] = v[b, h, t]`.
+   */
+  qkNormRopeCache<D extends DType>(this: Tensor<Shape, D>, keys: Tensor, values: Tensor, offset: IndexOperand, options: ops.QkNormRopeCacheOptions): Tensor<Shape, D>;
+  /**
    * Weights as whole numbers of a few bits with a scale and a bias a group: `w ≈ scale · q + bias`.
    */
   quantize<D extends DType>(this: Tensor<Shape, D>, options?: ops.QuantizeOptions): { codes: Tensor<Shape, "u32">; scales: Tensor<Shape, D>; biases: Tensor<Shape, D> };
@@ -478,6 +482,7 @@ export const OP_METHODS = {
   pow: ops.pow,
   prod: ops.prod,
   qkNormRope: ops.qkNormRope,
+  qkNormRopeCache: ops.qkNormRopeCache,
   quantize: ops.quantize,
   quantizedMatmul: ops.quantizedMatmul,
   reciprocal: ops.reciprocal,

@@ -880,6 +880,34 @@ export function qkNormRope<A extends Operand>(qkv: A, { qWeight, kWeight, offset
   return { q: results[0]! as never, k: results[1]! as never, v: results[2]! as never };
 }
 
+/** Options of {@link qkNormRopeCache}. */
+export interface QkNormRopeCacheOptions {
+  readonly qWeight?: Operand | null | undefined;
+  readonly kWeight?: Operand | null | undefined;
+  /** Query heads at the front of each row of qkv. */
+  readonly queryHeads: number;
+  /** Key heads behind them, and as many value heads at the end. */
+  readonly kvHeads: number;
+  /** Added to the mean square. Default `1e-6`. */
+  readonly eps?: number | undefined;
+  /** The wavelength of component j is 2π · base^(2j/dim). Default `10000`. */
+  readonly base?: number | undefined;
+}
+
+/**
+ * What `qkNormRope` does, with the keys and values of the new tokens written into a cache as `cacheWrite` does: `keys[b, h, offset[b] + t] = k[b, h, t]`, `values[b, h, offset[b] + t] = v[b, h, t]`.
+ *
+ * All bits are those of the three calls. An offset below 0 or past what the capacity leaves is an error and nothing is written to the cache. `keys` and `values` have no element in common.
+ *
+ * Shapes: `qkv` is `[batch, tokens, (query_heads + 2·kv_heads)·dim]`, `keys` and `values` are `[batch, kv_heads, capacity, dim]`, `offset` is `[batch]`, weights are `[dim]`; `q` is `[batch, query_heads, tokens, dim]`.
+ * Dtypes: floats; half precision also takes f32 weights; `offset` is i32.
+ *
+ * Mehta et al., 2024, https://arxiv.org/abs/2404.14619
+ */
+export function qkNormRopeCache<A extends Operand>(qkv: A, keys: Tensor, values: Tensor, offset: IndexOperand, { qWeight, kWeight, queryHeads, kvHeads, eps = 1e-6, base = 10000 }: QkNormRopeCacheOptions): Tensor<Shape, DTypeOf<A>> {
+  return call1(table.qkNormRopeCacheOp, [qkv, keys, values, offset, qWeight, kWeight], [queryHeads, kvHeads, eps, base]);
+}
+
 /** Options of {@link quantize}. */
 export interface QuantizeOptions {
   /** Bits of one code, 2 to 8. Default `4`. */

@@ -76,15 +76,19 @@ fn cache_write(call: &KernelCall) -> Result<(), KernelError> {
     let (cache, x, position) = (call.input(0), call.input(1), call.input(2));
     let (capacity, tokens) = (cache.shape()[2], x.shape()[2]);
     let positions = read_positions(position, capacity, tokens)?;
-    let x = set_aside(call, cache, x);
-    for (batch, &position) in positions.iter().enumerate() {
-        write_one(call.pool(), cache, &x, batch, position);
-    }
+    write_all(call.pool(), cache, &set_aside(call, cache, x), &positions);
     Ok(())
 }
 
+/// `cache[b, :, positions[b].., :] = x[b]` for all b; `x` shares no memory with the cache.
+pub(super) fn write_all(pool: &Pool, cache: &View, x: &View, positions: &[usize]) {
+    for (batch, &position) in positions.iter().enumerate() {
+        write_one(pool, cache, x, batch, position);
+    }
+}
+
 /// All positions, before anything is written.
-fn read_positions(
+pub(super) fn read_positions(
     position: &View,
     capacity: usize,
     tokens: usize,

@@ -10,10 +10,12 @@ use crate::view::{CallExt, Ptr, Rows, slice};
 use crate::with_float;
 
 pub static KERNELS: &[Kernel] = &[
-    Kernel::new("qk_norm_rope", forward).with_workspace(|inputs, _, attrs| bytes(inputs, attrs, 0, 0)),
+    Kernel::new("qk_norm_rope", forward)
+        .with_workspace(|inputs, _, attrs| bytes(inputs[0].as_ref(), inputs[3].is_some(), attrs, 0)),
     Kernel::new("qk_norm_rope_backward", backward).with_workspace(|inputs, _, attrs| {
         let tokens = inputs[3].as_ref().map_or(0, |qkv| qkv.shape()[0] * qkv.shape()[1]);
-        bytes(inputs, attrs, 3, 3 * tokens.div_ceil(GRADIENT_TOKENS))
+        let rows = 3 * tokens.div_ceil(GRADIENT_TOKENS);
+        bytes(inputs[3].as_ref(), inputs[6].is_some(), attrs, rows)
     }),
 ];
 
@@ -21,24 +23,23 @@ pub static KERNELS: &[Kernel] = &[
 const GRADIENT_TOKENS: usize = 16;
 
 /// The table of angles, both weights, and `rows` rows more of the size of a head.
-fn bytes(inputs: &[Option<View>], attrs: &Attrs, qkv: usize, rows: usize) -> usize {
-    let Some(view) = &inputs[qkv] else { return 0 };
+pub(super) fn bytes(qkv: Option<&View>, has_offset: bool, attrs: &Attrs, rows: usize) -> usize {
+    let Some(view) = qkv else { return 0 };
     let sizes = Sizes::of(view, attrs);
-    let offset = inputs[qkv + 3].is_some();
-    (sizes.table(offset) + (2 + rows) * sizes.dim) * view.dtype.accumulator().size()
+    (sizes.table(has_offset) + (2 + rows) * sizes.dim) * view.dtype.accumulator().size()
 }
 
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    tokens: usize,
+pub(super) struct Sizes {
+    pub batch: usize,
+    pub tokens: usize,
     query: usize,
-    kv: usize,
-    dim: usize,
+    pub kv: usize,
+    pub dim: usize,
 }
 
 impl Sizes {
-    fn of(qkv: &View, attrs: &Attrs) -> Sizes {
+    pub fn of(qkv: &View, attrs: &Attrs) -> Sizes {
         let (query, kv) = (attrs.int("query_heads") as usize, attrs.int("kv_heads") as usize);
         let shape = qkv.shape();
         Sizes { batch: shape[0], tokens: shape[1], query, kv, dim: shape[2] / (query + 2 * kv) }
@@ -59,20 +60,42 @@ fn weight<'a, R: Real>(view: Option<&View>, to: &'a mut [R]) -> Option<&'a [R]> 
 }
 
 fn forward(call: &KernelCall) -> Result<(), KernelError> {
-    with_float!(call.input(0).dtype, T => forward_typed::<T>(call));
+    split(
+        call,
+        &Split {
+            qkv: call.input(0),
+            weights: [1, 2].map(|i| call.optional_input(i)),
+            offset: call.optional_input(3),
+            outputs: [0, 1, 2].map(|i| call.output(i)),
+            rstds: [3, 4].map(|i| call.optional_output(i)),
+        },
+    );
     Ok(())
 }
 
-fn forward_typed<T: Slices>(call: &KernelCall) {
-    let sizes = Sizes::of(call.input(0), call.attrs);
+/// What is split into heads, and where queries, keys and values go; the workspace begins with the [`bytes`] for it.
+pub(super) struct Split<'a> {
+    pub qkv: &'a View,
+    pub weights: [Option<&'a View>; 2],
+    pub offset: Option<&'a View>,
+    pub outputs: [&'a View; 3],
+    pub rstds: [Option<&'a View>; 2],
+}
+
+pub(super) fn split(call: &KernelCall, views: &Split) {
+    with_float!(views.qkv.dtype, T => split_typed::<T>(call, views));
+}
+
+fn split_typed<T: Slices>(call: &KernelCall, views: &Split) {
+    let sizes = Sizes::of(views.qkv, call.attrs);
     let Sizes { batch, tokens, query, kv, dim } = sizes;
-    let table = sizes.table(call.optional_input(3).is_some());
-    let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], call.optional_input(3));
-    let q_weight = weight(call.optional_input(1), call.scratch::<T::Acc>(table, dim));
-    let k_weight = weight(call.optional_input(2), call.scratch::<T::Acc>(table + dim, dim));
-    let qkv = slice::<T>(call.input(0));
-    let [q, k, v] = [0, 1, 2].map(|i| Rows::<T>::new(call.output(i)));
-    let rstds = [3, 4].map(|i| call.optional_output(i).map(Rows::<T::Acc>::new));
+    let table = sizes.table(views.offset.is_some());
+    let angles = Angles::<T::Acc>::new(call, 0, [batch, tokens, dim], views.offset);
+    let q_weight = weight(views.weights[0], call.scratch::<T::Acc>(table, dim));
+    let k_weight = weight(views.weights[1], call.scratch::<T::Acc>(table + dim, dim));
+    let qkv = slice::<T>(views.qkv);
+    let [q, k, v] = views.outputs.map(Rows::<T>::new);
+    let rstds = views.rstds.map(|rstd| rstd.map(Rows::<T::Acc>::new));
     let eps = T::Acc::real(call.attrs.f64("eps"));
     let width = (query + 2 * kv) * dim;
     call.pool().run_ranges(

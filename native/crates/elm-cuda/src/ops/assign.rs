@@ -2,6 +2,7 @@
 
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, Layout, Strides, View};
 
+use crate::Gpu;
 use crate::copy::{copy, may_share};
 use crate::grid::Grid;
 use crate::ids;
@@ -19,7 +20,7 @@ pub static KERNELS: &[Kernel] = &[
 ];
 
 /// Bytes to set what is read aside, such that what follows is aligned; 0 if it need not be.
-fn aside_bytes(written: &Option<View>, read: &Option<View>) -> usize {
+pub(super) fn aside_bytes(written: &Option<View>, read: &Option<View>) -> usize {
     match (written, read) {
         (Some(target), Some(value)) if may_share(target, value) => value.bytes().next_multiple_of(256),
         _ => 0,
@@ -28,8 +29,17 @@ fn aside_bytes(written: &Option<View>, read: &Option<View>) -> usize {
 
 /// The input at `read`, or a copy of it at the start of `scratch`, which moves on, if input 0 shares memory with it.
 fn set_aside(call: &KernelCall, read: usize, scratch: &mut *mut u8) -> Result<View, KernelError> {
+    set_aside_bytes(call, read, aside_bytes(&call.inputs[0], &call.inputs[read]), scratch)
+}
+
+/// The input at `read`, or a copy of it in the next `bytes` of `scratch` unless those are 0.
+pub(super) fn set_aside_bytes(
+    call: &KernelCall,
+    read: usize,
+    bytes: usize,
+    scratch: &mut *mut u8,
+) -> Result<View, KernelError> {
     let value = call.input(read);
-    let bytes = aside_bytes(&call.inputs[0], &call.inputs[read]);
     if bytes == 0 {
         return Ok(value.clone());
     }
@@ -118,6 +128,17 @@ fn write_rows(call: &KernelCall, views: [&View; 3], axis: usize, [word, last]: [
     gpu.launch("assign", name, &[], Grid::over(n, &gpu.limits), &args)
 }
 
+/// The word by which a kernel reports the first of `positions` at which `tokens` new ones do not fit.
+pub(super) fn position_word(gpu: &Gpu, positions: &View, tokens: usize, capacity: usize) -> Run<*mut u8> {
+    gpu.word_that_says(positions.shape(), move |entry, position| {
+        let entry = entry[0];
+        KernelError::index(format!(
+            "position {position} of batch entry {entry} with {tokens} new tokens does not fit a cache of capacity \
+             {capacity}"
+        ))
+    })
+}
+
 fn cache_write(call: &KernelCall) -> Run {
     let (gpu, cache, mut scratch) = (call.gpu(), call.input(0), call.workspace);
     let x = set_aside(call, 1, &mut scratch)?;
@@ -126,13 +147,7 @@ fn cache_write(call: &KernelCall) -> Run {
     if batch == 0 {
         return Ok(());
     }
-    let word = gpu.word_that_says(positions.shape(), move |entry, position| {
-        let entry = entry[0];
-        KernelError::index(format!(
-            "position {position} of batch entry {entry} with {tokens} new tokens does not fit a cache of capacity \
-             {capacity}"
-        ))
-    })?;
+    let word = position_word(gpu, &positions, tokens, capacity)?;
     let along_batch = positions.layout.strides[0];
     let mut across = [cache.layout.strides[2] as i64];
     let (target, source) = (address(cache), address(&x));

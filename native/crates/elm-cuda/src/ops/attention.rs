@@ -62,12 +62,10 @@ fn run(call: &KernelCall) -> Run {
                 _ => "attention_decode_8",
             };
             let lanes = (plan.dim * plan.dtype.size() / 16).next_power_of_two() as u32;
-            let (kv, count32, rows) = (plan.batch * plan.kv_heads, count as u32, plan.rows() as u32);
-            let args: [&dyn Param; 8] = [&sums, &stats, &q, &k, &v, &arguments, &lanes, &count32];
-            gpu.launch("attention_decode", name, &[plan.dtype], Grid::new(kv * count, 128), &args)?;
-            let args: [&dyn Param; 7] = [&y, &lse, &sums, &stats, &rows, &(plan.dim as u32), &count32];
-            let grid = Grid::new(kv * plan.rows(), 128);
-            gpu.launch("attention_decode", "attention_combine", &[plan.dtype], grid, &args)
+            let args: [&dyn Param; 11] =
+                [&y, &lse, &sums, &stats, &gpu.counters, &q, &k, &v, &arguments, &lanes, &(count as u32)];
+            let grid = Grid::new(plan.batch * plan.kv_heads * count, 128);
+            gpu.launch("attention_decode", name, &[plan.dtype], grid, &args)
         }
     }
 }

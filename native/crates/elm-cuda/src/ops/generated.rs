@@ -53,6 +53,8 @@ pub(super) mod multinomial;
 pub(super) mod pad;
 #[path = "qk_norm_rope.rs"]
 pub(super) mod qk_norm_rope;
+#[path = "qk_norm_rope_cache.rs"]
+pub(super) mod qk_norm_rope_cache;
 #[path = "quantize.rs"]
 pub(super) mod quantize;
 #[path = "quantized_matmul.rs"]
@@ -112,6 +114,7 @@ pub static KERNELS: &[&[elm_core::Kernel]] = &[
     multinomial::KERNELS,
     pad::KERNELS,
     qk_norm_rope::KERNELS,
+    qk_norm_rope_cache::KERNELS,
     quantize::KERNELS,
     quantized_matmul::KERNELS,
     random::KERNELS,

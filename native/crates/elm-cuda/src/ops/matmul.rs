@@ -1,4 +1,4 @@
-use elm_core::{Attrs, Kernel, KernelCall, Layout, View, elements};
+use elm_core::{Attrs, DType, Kernel, KernelCall, Layout, View, elements};
 
 use crate::blas::{Matrix, Product};
 use crate::copy::copy;
@@ -157,8 +157,10 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
     let [down, across] = batch.b.steps.map(|step| step as i64);
     let (a_down, a_across) = (batch.a.steps[0] as i64, batch.a.steps[1] as i64);
     let straight = down == 1 || k == 1;
-    // By column: a warp for each column of the result. By row: four threads along the sum for each.
-    let blocks = n.div_ceil(if straight { 8 } else { 64 });
+    // By column: as many of a block's 8 warps for each column of the result as the sums want. By row: four threads along
+    // the sum for each of 64 columns.
+    let split = warps_for_sums(k, a.dtype);
+    let blocks = n.div_ceil(if straight { 8 / split as usize } else { 64 });
     let name = match (straight, m) {
         (true, 1) => "by_column_1",
         (true, 2..=4) => "by_column_4",
@@ -167,6 +169,7 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
         (false, 2..=4) => "by_row_4",
         (false, _) => "by_row_16",
     };
+    let ends: [&dyn crate::Param; 2] = if straight { [&across, &split] } else { [&down, &across] };
     let args: [&dyn crate::Param; 11] = [
         &address(y),
         &address(a),
@@ -177,9 +180,17 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
         &sizes[2],
         &a_down,
         &a_across,
-        &down,
-        &across,
+        ends[0],
+        ends[1],
     ];
     let grid = Grid::of([blocks, batch.count(), 1], 256);
     call.gpu().launch("few_rows", name, &[a.dtype, y.dtype], grid, &args)
+}
+
+/// Warps that share a sum of `k` products, by its length and dtype alone: with fewer, lanes wait for memory several times.
+fn warps_for_sums(k: usize, dtype: DType) -> u32 {
+    /// `AHEAD` of `few_rows.cu`.
+    const AHEAD: usize = 5;
+    let at_once = AHEAD * 32 * 16 / dtype.size();
+    k.div_ceil(at_once).next_power_of_two().clamp(1, 8) as u32
 }

@@ -27,20 +27,20 @@ fn bytes(inputs: &[Option<View>], attrs: &Attrs, qkv: usize) -> usize {
 /// `Heads` of the kernels.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Heads {
-    rows: u64,
-    tokens: u32,
+pub(super) struct Heads {
+    pub rows: u64,
+    pub tokens: u32,
     query: u32,
     kv: u32,
     half: u32,
-    lanes: u32,
+    pub lanes: u32,
 }
 
 // SAFETY: `repr(C)`, numbers; both sides pad to a multiple of 8 bytes.
 unsafe impl Param for Heads {}
 
 impl Heads {
-    fn of(qkv: &View, attrs: &Attrs) -> Heads {
+    pub fn of(qkv: &View, attrs: &Attrs) -> Heads {
         let (query, kv) = (attrs.int("query_heads") as usize, attrs.int("kv_heads") as usize);
         let [batch, tokens, width] = [0, 1, 2].map(|axis| qkv.shape()[axis]);
         Heads {
@@ -53,12 +53,17 @@ impl Heads {
         }
     }
 
-    fn dim(self) -> usize {
+    pub fn dim(self) -> usize {
         2 * self.half as usize
     }
 
+    /// Heads of queries, keys and values in a row.
+    pub fn count(self) -> usize {
+        (self.query + 2 * self.kv) as usize
+    }
+
     /// With packs of 16 bytes where a few lanes of a warp hold a head; returns whether that is so.
-    fn packed(mut self, dtype: DType, views: &[&View]) -> (Heads, bool) {
+    pub fn packed(mut self, dtype: DType, views: &[&View]) -> (Heads, bool) {
         let pack = 16 / dtype.size() as u32;
         let lanes = self.half / pack;
         let packed = self.half.is_multiple_of(pack)
@@ -73,14 +78,13 @@ impl Heads {
 }
 
 /// Batch, tokens and the size of a head.
-fn sizes(qkv: &View, attrs: &Attrs) -> [usize; 3] {
+pub(super) fn sizes(qkv: &View, attrs: &Attrs) -> [usize; 3] {
     [qkv.shape()[0], qkv.shape()[1], Heads::of(qkv, attrs).dim()]
 }
 
 /// The dtype of the weights; that of `qkv` where there are none.
-fn weight_dtype(call: &KernelCall, qkv: usize) -> DType {
-    let given = [1, 2].iter().find_map(|&i| call.optional_input(qkv + i));
-    given.map_or(call.input(qkv).dtype, |weight| weight.dtype)
+pub(super) fn weight_dtype(qkv: &View, weights: [Option<&View>; 2]) -> DType {
+    weights.into_iter().flatten().next().unwrap_or(qkv).dtype
 }
 
 fn forward(call: &KernelCall) -> Run {
@@ -106,10 +110,11 @@ fn forward(call: &KernelCall) -> Run {
         &angles,
         &eps,
     ];
-    let threads = heads.rows as usize * (heads.query + 2 * heads.kv) as usize * heads.lanes as usize;
+    let threads = heads.rows as usize * heads.count() * heads.lanes as usize;
     let name = if packed { "heads_packed" } else { "heads" };
     let grid = Grid::new(threads.div_ceil(THREADS as usize), THREADS);
-    gpu.launch("qk_norm_rope", name, &[qkv.dtype, weight_dtype(call, 0)], grid, &args)
+    let weights = weight_dtype(qkv, [1, 2].map(|i| call.optional_input(i)));
+    gpu.launch("qk_norm_rope", name, &[qkv.dtype, weights], grid, &args)
 }
 
 fn backward(call: &KernelCall) -> Run {
@@ -143,7 +148,8 @@ fn backward(call: &KernelCall) -> Run {
         ];
         let name = if packed { "heads_packed_backward" } else { "heads_backward" };
         let grid = Grid::new(blocks, THREADS).shared(bundles * heads.dim() * wide.size());
-        gpu.launch("qk_norm_rope", name, &[qkv.dtype, weight_dtype(call, 3)], grid, &args)?;
+        let weights = weight_dtype(qkv, [4, 5].map(|i| call.optional_input(i)));
+        gpu.launch("qk_norm_rope", name, &[qkv.dtype, weights], grid, &args)?;
     }
     // A missing weight's gradient has the dtype of `qkv`, which may not be that of the other.
     let (dq, dk) = (call.optional_output(1), call.optional_output(2));

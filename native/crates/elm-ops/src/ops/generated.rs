@@ -51,6 +51,8 @@ pub(super) mod multinomial;
 pub(super) mod pad;
 #[path = "qk_norm_rope.rs"]
 pub(super) mod qk_norm_rope;
+#[path = "qk_norm_rope_cache.rs"]
+pub(super) mod qk_norm_rope_cache;
 #[path = "quantize.rs"]
 pub(super) mod quantize;
 #[path = "quantized_matmul.rs"]
@@ -111,6 +113,7 @@ pub static OPS: &[&[&elm_core::OpDef]] = &[
     multinomial::OPS,
     pad::OPS,
     qk_norm_rope::OPS,
+    qk_norm_rope_cache::OPS,
     quantize::OPS,
     quantized_matmul::OPS,
     random::OPS,

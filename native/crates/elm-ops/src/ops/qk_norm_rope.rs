@@ -10,7 +10,7 @@ pub static OPS: &[&OpDef] = &[&QK_NORM_ROPE, &QK_NORM_ROPE_BACKWARD];
 
 use DType::{BF16, F16, F32, F64, I32};
 
-const ATTRS: &[AttrDef] = &[
+pub(super) const ATTRS: &[AttrDef] = &[
     attr::required("query_heads", AttrKind::Int, "Query heads at the front of each row of qkv."),
     attr::required("kv_heads", AttrKind::Int, "Key heads behind them, and as many value heads at the end."),
     attr::f64("eps", 1e-6, "Added to the mean square."),
@@ -114,11 +114,11 @@ static QK_NORM_ROPE_BACKWARD: OpDef = OpDef {
 };
 
 #[derive(Clone, Copy)]
-struct Case {
+pub(super) struct Case {
     /// Batch, tokens, query heads, kv heads, size of a head.
-    sizes: [usize; 5],
-    weights: [bool; 2],
-    offset: bool,
+    pub sizes: [usize; 5],
+    pub weights: [bool; 2],
+    pub offset: bool,
 }
 
 /// Every presence of the optional inputs; edges of the tokens a task and of the vector width.
@@ -137,14 +137,14 @@ fn cases() -> [Case; 8] {
 }
 
 impl Case {
-    fn qkv_shape(&self) -> [usize; 3] {
+    pub fn qkv_shape(&self) -> [usize; 3] {
         let [batch, tokens, query, kv, dim] = self.sizes;
         [batch, tokens, (query + 2 * kv) * dim]
     }
     fn qkv(&self) -> Sample {
         sample(&[&self.qkv_shape()])
     }
-    fn weights(&self, start: Sample) -> Sample {
+    pub fn weights(&self, start: Sample) -> Sample {
         let dim = self.sizes[4];
         self.weights.iter().fold(start, |sample, &given| {
             if given { sample.and(&[dim], Fill::Uniform(-2.0, 2.0)) } else { sample.absent() }
@@ -158,16 +158,16 @@ impl Case {
 }
 
 #[derive(Clone, Copy)]
-struct Heads {
-    batch: usize,
-    tokens: usize,
-    query: usize,
-    kv: usize,
-    dim: usize,
+pub(super) struct Heads {
+    pub batch: usize,
+    pub tokens: usize,
+    pub query: usize,
+    pub kv: usize,
+    pub dim: usize,
 }
 
 impl Heads {
-    fn infer(call: &Infer, qkv: usize) -> Result<Heads, OpError> {
+    pub fn infer(call: &Infer, qkv: usize) -> Result<Heads, OpError> {
         call.require_rank(qkv, 3)?;
         let count = |name: &str| match call.attrs.int(name) {
             value if value > 0 => Ok(value as usize),
@@ -192,19 +192,19 @@ impl Heads {
         Ok(Heads { batch: shape[0], tokens: shape[1], query, kv, dim })
     }
 
-    fn of(call: &OracleCall, qkv: usize) -> Heads {
+    pub fn of(call: &OracleCall, qkv: usize) -> Heads {
         let (query, kv) = (call.attrs.int("query_heads") as usize, call.attrs.int("kv_heads") as usize);
         let shape = call.shape(qkv);
         Heads { batch: shape[0], tokens: shape[1], query, kv, dim: shape[2] / (query + 2 * kv) }
     }
 
-    fn require_weights(&self, call: &Infer, positions: [usize; 2]) -> Result<(), OpError> {
+    pub fn require_weights(&self, call: &Infer, positions: [usize; 2]) -> Result<(), OpError> {
         let given = positions.iter().filter(|&&position| call.optional(position).is_some());
         given.into_iter().try_for_each(|&at| call.require_shape(at, &[self.dim], "the size of a head"))
     }
 
     /// Of `q` and of `k`.
-    fn specs(&self, dtype: DType) -> [TensorSpec; 2] {
+    pub fn specs(&self, dtype: DType) -> [TensorSpec; 2] {
         [self.query, self.kv].map(|heads| TensorSpec::new(dtype, &[self.batch, heads, self.tokens, self.dim]))
     }
 
@@ -226,22 +226,40 @@ impl Heads {
 
 fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
     let heads = Heads::of(call, 0);
-    let (q, q_rstd) = forward_part(call, heads, 0, heads.query, 1);
-    let (k, k_rstd) = forward_part(call, heads, heads.query, heads.kv, 2);
-    let v: Vec<f64> = heads
-        .rows(heads.query + heads.kv, heads.kv)
-        .flat_map(|(_, _, at)| call.values(0)[at..at + heads.dim].iter().copied())
-        .collect();
-    vec![q, k, v.into(), q_rstd.into(), k_rstd.into()]
+    let (q, q_rstd) = queries(call, heads, [1, 3]);
+    let (k, k_rstd) = keys(call, heads, [2, 3]);
+    vec![q, k, values(call, heads).into(), q_rstd.into(), k_rstd.into()]
+}
+
+/// Queries with the reciprocal of each row's root mean square; `weight` and `offset` are where those inputs stand.
+pub(super) fn queries(
+    call: &OracleCall,
+    heads: Heads,
+    [weight, offset]: [usize; 2],
+) -> (OracleOutput, Vec<f64>) {
+    forward_part(call, heads, [0, heads.query], [weight, offset])
+}
+
+/// The same of the keys.
+pub(super) fn keys(
+    call: &OracleCall,
+    heads: Heads,
+    [weight, offset]: [usize; 2],
+) -> (OracleOutput, Vec<f64>) {
+    forward_part(call, heads, [heads.query, heads.kv], [weight, offset])
+}
+
+pub(super) fn values(call: &OracleCall, heads: Heads) -> Vec<f64> {
+    let rows = heads.rows(heads.query + heads.kv, heads.kv);
+    rows.flat_map(|(_, _, at)| call.values(0)[at..at + heads.dim].iter().copied()).collect()
 }
 
 /// Queries or keys, and the reciprocal of each row's root mean square (1 where nothing is normalized).
 fn forward_part(
     call: &OracleCall,
     heads: Heads,
-    first: usize,
-    count: usize,
-    weight: usize,
+    [first, count]: [usize; 2],
+    [weight, offset]: [usize; 2],
 ) -> (OracleOutput, Vec<f64>) {
     let (dim, dtype) = (heads.dim, call.spec(0).dtype);
     let (mut y, mut size, mut scales) = (Vec::new(), Vec::new(), Vec::new());
@@ -258,7 +276,7 @@ fn forward_part(
         };
         let half = dim / 2;
         let parts =
-            |i: usize| (normed(i % half), normed(i % half + half), turn(call, 3, [b, t, i % half], dim));
+            |i: usize| (normed(i % half), normed(i % half + half), turn(call, offset, [b, t, i % half], dim));
         y.extend((0..dim).map(|i| {
             let (first, second, (sin, cos)) = parts(i);
             if i < half { first * cos - second * sin } else { second * cos + first * sin }
