@@ -4,7 +4,7 @@ import { type OpInfo, op } from "../op-info.js";
 import type { Tensor } from "../tensor.js";
 
 /** Fingerprint of the table; the native core has the same or is not used. */
-export const TABLE_HASH = 2478196545;
+export const TABLE_HASH = 214521993;
 
 export const absOp = /* @__PURE__ */ op({
   index: 0,
@@ -697,8 +697,16 @@ export const qkNormRopeBackwardOp = /* @__PURE__ */ op({
   outputs: [{ name: "dqkv" }, { name: "dqWeight" }, { name: "dkWeight" }],
   differentiable: false,
 });
-export const quantizeOp = /* @__PURE__ */ op({
+export const qkNormRopeCacheOp = /* @__PURE__ */ op({
   index: 87,
+  name: "qk_norm_rope_cache",
+  inputs: [{ name: "qkv", arity: "one" }, { name: "keys", arity: "one", mutates: true }, { name: "values", arity: "one", mutates: true }, { name: "offset", arity: "one", index: true }, { name: "qWeight", arity: "optional" }, { name: "kWeight", arity: "optional" }],
+  attrs: [{ name: "queryHeads", kind: "int" }, { name: "kvHeads", kind: "int" }, { name: "eps", kind: "f64" }, { name: "base", kind: "f64" }],
+  outputs: [{ name: "q" }],
+  differentiable: false,
+});
+export const quantizeOp = /* @__PURE__ */ op({
+  index: 88,
   name: "quantize",
   inputs: [{ name: "w", arity: "one" }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }],
@@ -706,14 +714,14 @@ export const quantizeOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const quantizedMatmulOp = /* @__PURE__ */ op({
-  index: 88,
+  index: 89,
   name: "quantized_matmul",
   inputs: [{ name: "x", arity: "one" }, { name: "codes", arity: "one" }, { name: "scales", arity: "one", index: true }, { name: "biases", arity: "one", index: true }],
   attrs: [{ name: "bits", kind: "int" }, { name: "group", kind: "int" }, { name: "transpose", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const randintOp = /* @__PURE__ */ op({
-  index: 89,
+  index: 90,
   name: "randint",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "int" }, { name: "high", kind: "int" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -721,7 +729,7 @@ export const randintOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const reciprocalOp = /* @__PURE__ */ op({
-  index: 90,
+  index: 91,
   name: "reciprocal",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -729,14 +737,14 @@ export const reciprocalOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const reluOp = /* @__PURE__ */ op({
-  index: 91,
+  index: 92,
   name: "relu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const remainderOp = /* @__PURE__ */ op({
-  index: 92,
+  index: 93,
   name: "remainder",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -744,7 +752,7 @@ export const remainderOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const reshapeOp = /* @__PURE__ */ op({
-  index: 93,
+  index: 94,
   name: "reshape",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -752,14 +760,14 @@ export const reshapeOp = /* @__PURE__ */ op({
   view: true,
 });
 export const rmsNormOp = /* @__PURE__ */ op({
-  index: 94,
+  index: 95,
   name: "rms_norm",
   inputs: [{ name: "x", arity: "one" }, { name: "weight", arity: "one" }],
   attrs: [{ name: "eps", kind: "f64" }],
   outputs: [{ name: "y" }, { name: "rstd", saved: true }],
 });
 export const rmsNormBackwardOp = /* @__PURE__ */ op({
-  index: 95,
+  index: 96,
   name: "rms_norm_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }, { name: "weight", arity: "one" }, { name: "rstd", arity: "one" }],
   attrs: [],
@@ -767,14 +775,14 @@ export const rmsNormBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const ropeOp = /* @__PURE__ */ op({
-  index: 96,
+  index: 97,
   name: "rope",
   inputs: [{ name: "x", arity: "one" }, { name: "offset", arity: "optional", index: true }],
   attrs: [{ name: "base", kind: "f64" }, { name: "inverse", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const roundOp = /* @__PURE__ */ op({
-  index: 97,
+  index: 98,
   name: "round",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -782,7 +790,7 @@ export const roundOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const rsqrtOp = /* @__PURE__ */ op({
-  index: 98,
+  index: 99,
   name: "rsqrt",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -790,21 +798,21 @@ export const rsqrtOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const scatterOp = /* @__PURE__ */ op({
-  index: 99,
+  index: 100,
   name: "scatter",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const scatterAddOp = /* @__PURE__ */ op({
-  index: 100,
+  index: 101,
   name: "scatter_add",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }, { name: "updates", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const sgdOp = /* @__PURE__ */ op({
-  index: 101,
+  index: 102,
   name: "sgd",
   inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }],
   attrs: [{ name: "weightDecay", kind: "f64" }],
@@ -812,7 +820,7 @@ export const sgdOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sgdMomentumOp = /* @__PURE__ */ op({
-  index: 102,
+  index: 103,
   name: "sgd_momentum",
   inputs: [{ name: "lr", arity: "one", index: true }, { name: "scale", arity: "one", index: true }, { name: "skip", arity: "one", index: true }, { name: "param", arity: "list", mutates: true }, { name: "grad", arity: "list", index: true }, { name: "velocity", arity: "list", mutates: true }],
   attrs: [{ name: "momentum", kind: "f64" }, { name: "weightDecay", kind: "f64" }, { name: "nesterov", kind: "bool" }],
@@ -820,7 +828,7 @@ export const sgdMomentumOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sigmoidOp = /* @__PURE__ */ op({
-  index: 103,
+  index: 104,
   name: "sigmoid",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -828,7 +836,7 @@ export const sigmoidOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const signOp = /* @__PURE__ */ op({
-  index: 104,
+  index: 105,
   name: "sign",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -836,7 +844,7 @@ export const signOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const siluOp = /* @__PURE__ */ op({
-  index: 105,
+  index: 106,
   name: "silu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -844,7 +852,7 @@ export const siluOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const sinOp = /* @__PURE__ */ op({
-  index: 106,
+  index: 107,
   name: "sin",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -852,7 +860,7 @@ export const sinOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const sliceOp = /* @__PURE__ */ op({
-  index: 107,
+  index: 108,
   name: "slice",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "starts", kind: "ints" }, { name: "sizes", kind: "ints" }, { name: "steps", kind: "ints" }],
@@ -860,7 +868,7 @@ export const sliceOp = /* @__PURE__ */ op({
   view: true,
 });
 export const softmaxOp = /* @__PURE__ */ op({
-  index: 108,
+  index: 109,
   name: "softmax",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -868,7 +876,7 @@ export const softmaxOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const softmaxBackwardOp = /* @__PURE__ */ op({
-  index: 109,
+  index: 110,
   name: "softmax_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "y", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }],
@@ -877,14 +885,14 @@ export const softmaxBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const sortOp = /* @__PURE__ */ op({
-  index: 110,
+  index: 111,
   name: "sort",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "descending", kind: "bool" }],
   outputs: [{ name: "values" }, { name: "indices" }],
 });
 export const sqrtOp = /* @__PURE__ */ op({
-  index: 111,
+  index: 112,
   name: "sqrt",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -892,14 +900,14 @@ export const sqrtOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const squareOp = /* @__PURE__ */ op({
-  index: 112,
+  index: 113,
   name: "square",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const subOp = /* @__PURE__ */ op({
-  index: 113,
+  index: 114,
   name: "sub",
   inputs: [{ name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -907,21 +915,21 @@ export const subOp = /* @__PURE__ */ op({
   promotion: "common",
 });
 export const sumOp = /* @__PURE__ */ op({
-  index: 114,
+  index: 115,
   name: "sum",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "axis", kind: "axes", optional: true }, { name: "keepDims", kind: "bool" }],
   outputs: [{ name: "y" }],
 });
 export const swigluOp = /* @__PURE__ */ op({
-  index: 115,
+  index: 116,
   name: "swiglu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
   outputs: [{ name: "y" }],
 });
 export const swigluBackwardOp = /* @__PURE__ */ op({
-  index: 116,
+  index: 117,
   name: "swiglu_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "x", arity: "one" }],
   attrs: [],
@@ -929,21 +937,21 @@ export const swigluBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const takeOp = /* @__PURE__ */ op({
-  index: 117,
+  index: 118,
   name: "take",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const takeAlongAxisOp = /* @__PURE__ */ op({
-  index: 118,
+  index: 119,
   name: "take_along_axis",
   inputs: [{ name: "x", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }],
   outputs: [{ name: "y" }],
 });
 export const takeBackwardOp = /* @__PURE__ */ op({
-  index: 119,
+  index: 120,
   name: "take_backward",
   inputs: [{ name: "grad", arity: "one" }, { name: "indices", arity: "one", index: true }],
   attrs: [{ name: "axis", kind: "axis" }, { name: "size", kind: "int" }],
@@ -951,7 +959,7 @@ export const takeBackwardOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const tanhOp = /* @__PURE__ */ op({
-  index: 120,
+  index: 121,
   name: "tanh",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -959,28 +967,28 @@ export const tanhOp = /* @__PURE__ */ op({
   promotion: "float",
 });
 export const topkOp = /* @__PURE__ */ op({
-  index: 121,
+  index: 122,
   name: "topk",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "k", kind: "int" }, { name: "axis", kind: "axis" }, { name: "largest", kind: "bool" }],
   outputs: [{ name: "values" }, { name: "indices" }],
 });
 export const trilOp = /* @__PURE__ */ op({
-  index: 122,
+  index: 123,
   name: "tril",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "diagonal", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const triuOp = /* @__PURE__ */ op({
-  index: 123,
+  index: 124,
   name: "triu",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "diagonal", kind: "int" }],
   outputs: [{ name: "y" }],
 });
 export const truncOp = /* @__PURE__ */ op({
-  index: 124,
+  index: 125,
   name: "trunc",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [],
@@ -988,7 +996,7 @@ export const truncOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const truncatedNormalOp = /* @__PURE__ */ op({
-  index: 125,
+  index: 126,
   name: "truncated_normal",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "mean", kind: "f64" }, { name: "std", kind: "f64" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -996,7 +1004,7 @@ export const truncatedNormalOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const uniformOp = /* @__PURE__ */ op({
-  index: 126,
+  index: 127,
   name: "uniform",
   inputs: [],
   attrs: [{ name: "shape", kind: "ints" }, { name: "low", kind: "f64" }, { name: "high", kind: "f64" }, { name: "dtype", kind: "dtype" }, { name: "seed", kind: "int" }, { name: "counter", kind: "int" }],
@@ -1004,7 +1012,7 @@ export const uniformOp = /* @__PURE__ */ op({
   differentiable: false,
 });
 export const viewOp = /* @__PURE__ */ op({
-  index: 127,
+  index: 128,
   name: "view",
   inputs: [{ name: "x", arity: "one" }],
   attrs: [{ name: "shape", kind: "ints" }],
@@ -1012,7 +1020,7 @@ export const viewOp = /* @__PURE__ */ op({
   view: true,
 });
 export const whereOp = /* @__PURE__ */ op({
-  index: 128,
+  index: 129,
   name: "where",
   inputs: [{ name: "condition", arity: "one", index: true }, { name: "a", arity: "one" }, { name: "b", arity: "one" }],
   attrs: [],
@@ -1110,6 +1118,7 @@ export const OPS: ReadonlyMap<string, OpInfo> = /* @__PURE__ */ new Map(
     prodOp,
     qkNormRopeOp,
     qkNormRopeBackwardOp,
+    qkNormRopeCacheOp,
     quantizeOp,
     quantizedMatmulOp,
     randintOp,
@@ -1244,6 +1253,7 @@ export interface OpTable {
   prod: { inputs: { x: Tensor }; attrs: { axis: number | readonly number[] | undefined; keepDims: boolean }; outputs: { y: Tensor } };
   qk_norm_rope: { inputs: { qkv: Tensor; qWeight: Tensor | null; kWeight: Tensor | null; offset: Tensor | null }; attrs: { queryHeads: number; kvHeads: number; eps: number; base: number }; outputs: { q: Tensor; k: Tensor; v: Tensor; qRstd: Tensor; kRstd: Tensor } };
   qk_norm_rope_backward: { inputs: { dq: Tensor; dk: Tensor; dv: Tensor; qkv: Tensor; qWeight: Tensor | null; kWeight: Tensor | null; offset: Tensor | null; qRstd: Tensor; kRstd: Tensor }; attrs: { queryHeads: number; kvHeads: number; eps: number; base: number }; outputs: { dqkv: Tensor; dqWeight: Tensor; dkWeight: Tensor } };
+  qk_norm_rope_cache: { inputs: { qkv: Tensor; keys: Tensor; values: Tensor; offset: Tensor; qWeight: Tensor | null; kWeight: Tensor | null }; attrs: { queryHeads: number; kvHeads: number; eps: number; base: number }; outputs: { q: Tensor } };
   quantize: { inputs: { w: Tensor }; attrs: { bits: number; group: number }; outputs: { codes: Tensor; scales: Tensor; biases: Tensor } };
   quantized_matmul: { inputs: { x: Tensor; codes: Tensor; scales: Tensor; biases: Tensor }; attrs: { bits: number; group: number; transpose: boolean }; outputs: { y: Tensor } };
   randint: { inputs: Record<never, never>; attrs: { shape: readonly number[]; low: number; high: number; seed: number; counter: number }; outputs: { y: Tensor } };
