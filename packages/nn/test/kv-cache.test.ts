@@ -1,4 +1,6 @@
+import { valueAndGrad } from "@openelm/autograd";
 import {
+  cacheWrite,
   DisposedError,
   device,
   liveTensors,
@@ -32,6 +34,31 @@ describe("KVCache", () => {
       at += time;
     }
     expect(cache.length).toBe(6);
+  });
+
+  test("gives what a layer of another kind needs", () => {
+    using cache = new KVCache(options);
+    cache.advance(1);
+    const { keys, values, offset, length } = cache.layersFor(2)[0]!;
+    const k = ones([1, 2, 2, 4]);
+    cacheWrite(keys, k, offset);
+    cacheWrite(values, k.mul(2), offset);
+    expect(length).toBeAllClose(tensor([3], { dtype: "i32" }));
+    const { k: all, v } = cache.layer(0);
+    expect(all.at(":", ":", "1:3") as Tensor).toBeAllClose(k);
+    expect(v.at(":", ":", "1:3") as Tensor).toBeAllClose(k.mul(2));
+    expect(all.sum()).toBeAllClose(k.sum());
+  });
+
+  test("is for inference: no gradient flows through the attention that it takes part in", () => {
+    const attn = new Attention({ dim: 8, queryHeads: 2, headDim: 4 });
+    using cache = new KVCache(options);
+    const [layer] = cache.layersFor(3);
+    const { grads } = valueAndGrad((m: Attention) => m.forward(ones([1, 3, 8]), { cache: layer }).sum())(
+      attn,
+    );
+    expect(grads.get("qkvProj.weight")).toBeNull();
+    expect(grads.get("outProj.weight")).not.toBeNull();
   });
 
   test("takes positions back", () => {
