@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { valueAndGrad } from "@openelm/autograd";
-import { OPENELM_SIZES, OpenELM, type OpenELMSize } from "@openelm/models";
+import { CORENET_NAMES, OPENELM_SIZES, OpenELM, type OpenELMSize } from "@openelm/models";
 import { autocast, type DeviceLike, device, seed, type Tensor, tensor, withDefaults } from "@openelm/tensor";
 import { AdamW, clipGlobalNorm } from "@openelm/train";
 import { peerModel } from "../lib/models.js";
@@ -72,15 +72,14 @@ function start(step: number, row: number): number {
 }
 
 async function main(): Promise<number> {
-  const [first, other] = [new OpenELM(size), new OpenELM(size)];
-  withDefaults({ device: options.device as DeviceLike }, () => {
-    for (const [number, model] of [first, other].entries()) {
-      seed(number + 1);
-      model.initialize();
-    }
-  });
-  await first.save(join(folder, "first"));
-  await other.save(join(folder, "other"));
+  const begin = (number: number): OpenELM =>
+    withDefaults({ device: options.device as DeviceLike }, () => {
+      seed(number);
+      return new OpenELM(size).initialize();
+    });
+  const [first, other] = [begin(1), begin(2)];
+  await first.save(join(folder, "first.safetensors"), { names: CORENET_NAMES });
+  await other.save(join(folder, "other.safetensors"), { names: CORENET_NAMES });
   for (const parameter of other.parameters()) parameter.value.dispose();
   const ours = await train(first);
   const torch = await peer("first");
@@ -152,7 +151,7 @@ async function train(model: OpenELM): Promise<number[]> {
 async function peer(name: string): Promise<number[]> {
   const { program, args } = python("loss_curve.py", true);
   const request = {
-    weights: join(folder, name, "model.safetensors"),
+    weights: join(folder, `${name}.safetensors`),
     text: options.text,
     model: peerModel(new OpenELM(size)),
     device: options.device,
@@ -170,8 +169,14 @@ async function peer(name: string): Promise<number[]> {
   return JSON.parse(Buffer.concat(chunks).toString()) as number[];
 }
 
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
-const meanDifference = (a: readonly number[], b: readonly number[]): number =>
-  mean(a.map((value, i) => Math.abs(value - b[i]!)));
-const show = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(4));
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function meanDifference(a: readonly number[], b: readonly number[]): number {
+  return mean(a.map((value, i) => Math.abs(value - b[i]!)));
+}
+
+function show(value: number | undefined): string {
+  return value === undefined ? "–" : value.toFixed(4);
+}

@@ -31,7 +31,7 @@ def read_safetensors(path):
 
 
 net = language_model(request["model"])
-net.load_state_dict({name.removeprefix("transformer."): value for name, value in read_safetensors(request["weights"]).items()})
+net.load_state_dict(read_safetensors(request["weights"]))
 rule = adamw(
     net,
     lr=rule_of["lr"],
