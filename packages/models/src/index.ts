@@ -8,12 +8,20 @@ export {
   Grammars,
   type GrammarTokenizer,
 } from "./constrain/grammar.js";
-export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
+export { type CodeOptions, type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
 export { type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";
 export { VOCABULARIES, type VocabularySize } from "./convert/vocabulary/size.js";
 export type { Encoding, ScaleName, Weight } from "./convert/weight.js";
 export type { ConvertProgress } from "./convert/write-weight.js";
+export {
+  type Divergence,
+  type PerplexityOptions,
+  type PerplexityProgress,
+  type PerplexityResult,
+  perplexity,
+  type TextScore,
+} from "./evaluate/perplexity.js";
 export { type BatchEvent, type BatchGeneration, generateBatch } from "./generate/batch.js";
 export type { CausalModel, PassContext, Tokenizer } from "./generate/contracts.js";
 export {
@@ -54,5 +62,12 @@ export {
   type OpenELMContext,
   OpenELMLayer,
 } from "./openelm/model.js";
+export { type CalibrateOptions, type CalibrationProgress, calibrate } from "./quantize/calibrate.js";
+export type { Calibration } from "./quantize/calibrated.js";
+export {
+  type QuantizedModel,
+  type QuantizeModelOptions,
+  quantizeModel,
+} from "./quantize/quantize-model.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export { type SampleContext, sample } from "./sampling/sample.js";

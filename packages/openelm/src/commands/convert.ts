@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import type { ModelFormat, ScaleName, VocabularySize } from "@openelm/models";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { bytes, whole } from "../cli/format.js";
@@ -97,14 +96,11 @@ async function convert(
   { json, bits, group, vocab, force, ...options }: ConvertCommandOptions,
 ): Promise<void> {
   const { convertModel } = await import("@openelm/models");
-  const { findModelFolder } = await import("../run/model-folder.js");
+  const { modelSource } = await import("../run/model-folder.js");
   const output = new Output({ json });
   await interruptible(async (signal) => {
     const view = showProgress(output, "convert", "bytes");
-    // A run holds its model in a folder inside.
-    const isFolder = statSync(source, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    const from = isFolder ? await findModelFolder(source) : source;
-    const made = await convertModel(from, destination, {
+    const made = await convertModel(await modelSource(source), destination, {
       ...options,
       quantize: bits === undefined ? undefined : { bits, group },
       vocabulary: vocab,

@@ -1,5 +1,5 @@
 //! Where a model lies, and what generating from it needs.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@openelm/data";
@@ -39,11 +39,25 @@ export async function findModelFolder(folder: string): Promise<string> {
 /** Loads a model and its tokenizer from a model's folder or a run's. */
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const place = await findModelFolder(folder);
-  const file = TOKENIZER_FILES.map((name) => join(place, name)).find((path) => existsSync(path));
-  if (file === undefined)
-    throw new FileError(`${place} has no ${TOKENIZER_FILES.join(" or ")}`, { path: place });
-  const tokenizer = await Tokenizer.load(file);
+  const tokenizer = await loadTokenizer(place);
   const model = await OpenELM.load(place, options);
   model.eval();
   return { model, tokenizer };
+}
+
+/**
+ * The tokenizer in a model's folder.
+ *
+ * @throws FileError if there is none.
+ */
+export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  const file = TOKENIZER_FILES.map((name) => join(folder, name)).find((path) => existsSync(path));
+  if (file !== undefined) return Tokenizer.load(file);
+  throw new FileError(`${folder} has no ${TOKENIZER_FILES.join(" or ")}`, { path: folder });
+}
+
+/** What is converted: a file as it is, of a run's folder the model inside. */
+export async function modelSource(path: string): Promise<string> {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isFolder ? findModelFolder(path) : path;
 }
