@@ -1,3 +1,16 @@
+export type { AdapterFormat } from "./adapters/adapter-file.js";
+export {
+  type ConvertAdapterOptions,
+  type ConvertedAdapter,
+  convertAdapter,
+} from "./adapters/convert-adapter.js";
+export {
+  type LoadAdapterOptions,
+  loadAdapter,
+  type SaveAdapterOptions,
+  saveAdapter,
+} from "./adapters/lora-files.js";
+export { isAdapterFolder } from "./adapters/read-adapter.js";
 export { type AnswerOptions, Conversation, type ConversationOptions } from "./chat/conversation.js";
 export { type ChatTokenizer, encodeConversation } from "./chat/encode.js";
 export { ChatTemplate, type Message, type TemplateTokens } from "./chat/template.js";
@@ -9,7 +22,7 @@ export {
   type GrammarTokenizer,
 } from "./constrain/grammar.js";
 export { type CodeOptions, type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
-export { type OpenModelOptions, openModel } from "./convert/open-model.js";
+export { namedConfig, type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";
 export { VOCABULARIES, type VocabularySize } from "./convert/vocabulary/size.js";
 export type { Encoding, ScaleName, Weight } from "./convert/weight.js";

@@ -10,6 +10,7 @@ import {
   LoRALinear,
   LoRAQuantizedLinear,
   Module,
+  type Parameter,
   type QuantizedLinear,
   quantize,
 } from "../src/index.js";

@@ -2,6 +2,9 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { UsageError } from "@openelm/native";
+import { disposeAdapter } from "../adapters/adapter-file.js";
+import { mergedSource } from "../adapters/merged-source.js";
+import { readAdapter } from "../adapters/read-adapter.js";
 import { toHFName } from "./formats/folder.js";
 import { writeCoreNet } from "./formats/write-corenet.js";
 import { writeFolder } from "./formats/write-folder.js";
@@ -39,6 +42,8 @@ export interface ConvertOptions extends OpenModelOptions {
   readonly dtype?: ScaleName | undefined;
   /** Rounds the matrices of an MLX folder to codes. Default: as in the source. */
   readonly quantize?: CodeOptions | undefined;
+  /** Folder of an adapter, of PEFT or mlx-lm, that is merged into the weights. Default: none. */
+  readonly adapter?: string | undefined;
   /** Encoding of a GGUF file's matrices. Default: that of the source, where GGUF has it. */
   readonly encoding?: GgufEncoding | undefined;
   /** How many tokens there are. Default: 32000 of 32001 or 32128, except in CoreNet's form; otherwise as in the source. */
@@ -83,10 +88,13 @@ export async function convertModel(
   refuseSame(source, destination);
   const isFile = to === "corenet" || to === "gguf";
   if (isFile) await refuseExisting(destination, options.replace ?? false);
+  const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter);
   const opened = await openModel(source, options);
   try {
-    return await writeModel(opened, destination, options);
+    const model = adapter === undefined ? opened : mergedSource(opened, adapter);
+    return await writeModel(model, destination, options);
   } finally {
+    if (adapter !== undefined) disposeAdapter(adapter);
     await opened.close();
   }
 }

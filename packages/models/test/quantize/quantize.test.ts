@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { QuantizedEmbedding, QuantizedLinear, quantize } from "@openelm/nn";
 import { Generator, randint, readSafetensorsHeader, UsageError } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
-import { calibrate, convertModel, OpenELM, perplexity, quantizeModel } from "../../src/index.js";
+import { calibrate, convertModel, OpenELM, perplexity, quantizeModel, saveOpenELM } from "../../src/index.js";
 import { GROUPED, golden, savedModel, sumsIn, temporary } from "../convert/support.js";
 import { tinyModel } from "../tiny.js";
 
@@ -110,6 +110,15 @@ describe("quantizeModel", () => {
       expect(model.classifier).not.toBeInstanceOf(QuantizedLinear);
       expect(model.layers[1]!.attn.qkvProj).toBeInstanceOf(QuantizedLinear);
     }
+  });
+
+  test("gives an output layer of its own back as codes, from a file that was quantized and from a model that was", async () => {
+    const [folder, saved] = [place("q"), place("s")];
+    await quantizeModel(await savedModel({ ...GROUPED, tied: false }), folder, { bits: 8, group: 32 });
+    const model = await OpenELM.load(folder);
+    expect(model.classifier).toBeInstanceOf(QuantizedLinear);
+    await saveOpenELM(model, saved);
+    expect((await OpenELM.load(saved)).classifier).toBeInstanceOf(QuantizedLinear);
   });
 
   test("with a calibration writes the codes that calibrate gives", async () => {

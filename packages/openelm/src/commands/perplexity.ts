@@ -12,6 +12,7 @@ interface PerplexityFlags {
   readonly window?: number;
   readonly stride?: number;
   readonly maxTokens?: number;
+  readonly adapter?: string;
   readonly device?: string;
   readonly dtype?: "f32" | "bf16" | "f16";
   readonly json?: boolean;
@@ -34,6 +35,7 @@ export function perplexityCommand(): Command {
     .option("--window <n>", "tokens seen together (default: the context, at most 2048)", integer(2))
     .option("--stride <n>", "tokens from one window to the next (default: half of the window)", integer(1))
     .option("--max-tokens <n>", "stop after about so many tokens", integer(2))
+    .option("--adapter <folder>", "an adapter of PEFT or mlx-lm that changes <model>")
     .option("--device <name>", "where the models compute: cpu, cuda, cuda:1, …")
     .addOption(new Option("--dtype <dtype>", "cast the weights").choices(["f32", "bf16", "f16"]))
     .option("--json", "progress and result as JSON, an object a line")
@@ -58,7 +60,7 @@ async function run(folder: string, file: string, flags: PerplexityFlags): Promis
     import("../run/texts.js"),
   ]);
   const place = { ...(dtype && { dtype }), ...(device && { device }) };
-  const { model, tokenizer } = await loadModel(folder, place);
+  const { model, tokenizer } = await loadModel(folder, { ...place, adapter: flags.adapter });
   const other = against === undefined ? undefined : await OpenELM.load(await findModelFolder(against), place);
   const { ids, bytes } = await scoredTexts(file, tokenizer, { lines, maxTokens });
   const result = await interruptible(async (signal) => {
