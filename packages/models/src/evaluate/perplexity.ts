@@ -78,7 +78,9 @@ const CHUNK = 256;
  * @throws UsageError if nothing is to be scored, ids are none of the model's, or the vocabularies differ.
  * @example
  * ```ts no-run
- * const { against } = await perplexity(quantized, [await tokenizer.encode(text)], { against: model });
+ * const quantized = await OpenELM.load("OpenELM-270M-4bit");
+ * const ids = await tokenizer.encode("The sea is wide.", { addBos: true });
+ * const { against } = await perplexity(quantized, [ids], { against: model });
  * console.log(against?.kl, against?.agreement);
  * ```
  * @see Jelinek et al., 1977, "Perplexity—a measure of the difficulty of speech recognition tasks"

@@ -35,6 +35,7 @@ export interface CalibrateOptions extends QuantizationOptions {
  * changed then.
  * @example
  * ```ts no-run
+ * const sequences = [await tokenizer.encode("The sea is wide.")];
  * await calibrate(model, { sequences, bits: 4, group: 64, filter: (path) => path !== "classifier" });
  * ```
  * @see Frantar et al., 2022, "GPTQ", arXiv:2210.17323
