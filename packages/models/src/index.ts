@@ -1,3 +1,16 @@
+export type { AdapterFormat } from "./adapters/adapter-file.js";
+export {
+  type ConvertAdapterOptions,
+  type ConvertedAdapter,
+  convertAdapter,
+} from "./adapters/convert-adapter.js";
+export {
+  type LoadAdapterOptions,
+  loadAdapter,
+  type SaveAdapterOptions,
+  saveAdapter,
+} from "./adapters/lora-files.js";
+export { isAdapterFolder } from "./adapters/read-adapter.js";
 export { type AnswerOptions, Conversation, type ConversationOptions } from "./chat/conversation.js";
 export { type ChatTokenizer, encodeConversation } from "./chat/encode.js";
 export { ChatTemplate, type Message, type TemplateTokens } from "./chat/template.js";
@@ -8,12 +21,20 @@ export {
   Grammars,
   type GrammarTokenizer,
 } from "./constrain/grammar.js";
-export { type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
-export { type OpenModelOptions, openModel } from "./convert/open-model.js";
+export { type CodeOptions, type Converted, type ConvertOptions, convertModel } from "./convert/convert.js";
+export { namedConfig, type OpenModelOptions, openModel } from "./convert/open-model.js";
 export type { FolderLayout, ModelFormat, ModelSource } from "./convert/source.js";
 export { VOCABULARIES, type VocabularySize } from "./convert/vocabulary/size.js";
 export type { Encoding, ScaleName, Weight } from "./convert/weight.js";
 export type { ConvertProgress } from "./convert/write-weight.js";
+export {
+  type Divergence,
+  type PerplexityOptions,
+  type PerplexityProgress,
+  type PerplexityResult,
+  perplexity,
+  type TextScore,
+} from "./evaluate/perplexity.js";
 export { type BatchEvent, type BatchGeneration, generateBatch } from "./generate/batch.js";
 export type { CausalModel, PassContext, Tokenizer } from "./generate/contracts.js";
 export {
@@ -55,5 +76,12 @@ export {
   OpenELMLayer,
   type ResidualStream,
 } from "./openelm/model.js";
+export { type CalibrateOptions, type CalibrationProgress, calibrate } from "./quantize/calibrate.js";
+export type { Calibration } from "./quantize/calibrated.js";
+export {
+  type QuantizedModel,
+  type QuantizeModelOptions,
+  quantizeModel,
+} from "./quantize/quantize-model.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export { type SampleContext, sample } from "./sampling/sample.js";

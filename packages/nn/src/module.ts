@@ -37,6 +37,12 @@ const isDType = (target: unknown): target is DType => DTYPES.includes(target as 
 const isTarget = (target: DType | DeviceLike | ModuleTarget): target is ModuleTarget =>
   typeof target === "object" && !(target instanceof Device);
 
+/** Changes what layers of a model compute, such as `LoRA`. */
+export interface Adapter {
+  /** Puts layers of its own into the model. */
+  attach(model: Module): void;
+}
+
 /** Options of {@link Module.load}. */
 export interface LoadOptions {
   /** How paths are called in the file. Default: as they are. */
@@ -241,6 +247,19 @@ export abstract class Module implements TreeNode {
     );
     for (const [, parameter] of matching) parameter.trainable = trainable;
     return matching.length;
+  }
+
+  /**
+   * Puts an adapter's layers into the model, in place.
+   *
+   * @example
+   * ```ts
+   * model.apply(new LoRA({ rank: 8, targets: /attn/ }));
+   * ```
+   */
+  apply(adapter: Adapter): this {
+    adapter.attach(this);
+    return this;
   }
 
   /**

@@ -3,7 +3,8 @@ import { Embedding } from "./layers/embedding.js";
 import { Linear } from "./layers/linear.js";
 import { QuantizedEmbedding } from "./layers/quantized-embedding.js";
 import { QuantizedLinear } from "./layers/quantized-linear.js";
-import { fields, isCollection, Module } from "./module.js";
+import type { Module } from "./module.js";
+import { placesIn } from "./places.js";
 
 /** Options of {@link quantize}. */
 export interface QuantizeOptions extends QuantizationOptions {
@@ -11,13 +12,6 @@ export interface QuantizeOptions extends QuantizationOptions {
   readonly filter?: ((path: string, layer: Linear | Embedding) => boolean) | undefined;
   /** Whether the codes will be loaded, so that none are computed now. Default `false`. */
   readonly pending?: boolean | undefined;
-}
-
-/** Where a layer stands: in a field, an array or a Map. */
-interface Place {
-  readonly path: string;
-  readonly layer: Linear | Embedding;
-  put(layer: Module): void;
 }
 
 /**
@@ -35,7 +29,9 @@ export function quantize(
   model: Module,
   { filter, pending = false, ...options }: QuantizeOptions = {},
 ): number {
-  const places = [...placesIn(model)].filter(({ path, layer }) => filter?.(path, layer) ?? true);
+  const places = placesIn<Linear | Embedding>(model, [Linear, Embedding]).filter(
+    ({ path, layer }) => filter?.(path, layer) ?? true,
+  );
   const group = options.group ?? 64;
   const unfit = places.filter(({ layer }) => layer.weight.shape[1]! % group !== 0);
   if (unfit.length > 0) {
@@ -63,26 +59,4 @@ function withoutCodes(layer: Linear | Embedding, options: QuantizationOptions): 
     return new QuantizedLinear(dim, rows, { ...options, bias: layer.bias !== undefined });
   }
   return new QuantizedEmbedding(rows, dim, { ...options, paddingIndex: layer.paddingIndex });
-}
-
-function* placesIn(holder: object, prefix = "", seen = new Set<object>([holder])): Iterable<Place> {
-  for (const [name, item] of fields(holder)) {
-    if (typeof item !== "object" || item === null) continue;
-    const path = prefix === "" ? name : `${prefix}.${name}`;
-    // A subclass computes something else, which would be lost.
-    if (item.constructor === Linear || item.constructor === Embedding) {
-      const layer = item as Linear | Embedding;
-      yield { path, layer, put: (made) => set(holder, name, made) };
-    } else if ((item instanceof Module || isCollection(item)) && !seen.has(item)) {
-      seen.add(item);
-      yield* placesIn(item, path, seen);
-    }
-  }
-}
-
-function set(holder: object, name: string, layer: Module): void {
-  if (holder instanceof Map) {
-    // Keys may be other than strings; names are how they read.
-    for (const key of holder.keys()) if (String(key) === name) holder.set(key, layer);
-  } else (holder as Record<string, Module>)[name] = layer;
 }

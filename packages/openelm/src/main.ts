@@ -10,6 +10,8 @@ import { dataCommand } from "./commands/data.js";
 import { describeCommand } from "./commands/describe.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { generateCommand } from "./commands/generate.js";
+import { perplexityCommand } from "./commands/perplexity.js";
+import { quantizeCommand } from "./commands/quantize.js";
 import { quickstartCommand } from "./commands/quickstart.js";
 import { tokenizerCommand } from "./commands/tokenizer.js";
 import { trainCommand } from "./commands/train.js";
@@ -26,6 +28,8 @@ const COMMANDS = [
   tokenizerCommand,
   dataCommand,
   convertCommand,
+  quantizeCommand,
+  perplexityCommand,
   describeCommand,
   benchCommand,
   doctorCommand,

@@ -9,6 +9,8 @@ const COMMANDS = [
   ["tokenizer", "train"],
   ["data", "prepare"],
   ["convert"],
+  ["quantize"],
+  ["perplexity"],
   ["describe"],
   ["bench", "throughput"],
   ["doctor"],
@@ -47,6 +49,10 @@ describe("a wrong call ends with code 2 and says what was probably meant", () =>
     [["convert", "model", "out"], "--to <form>"],
     [["convert", "model", "out", "--to", "onnx"], "Allowed choices are hf, corenet, mlx, gguf"],
     [["convert", "model", "out", "--to", "hf", "--vocab", "31999x"], "same, released, padded, trained"],
+    [["quantize", "model", "out", "--bits", "1"], "whole number of 2 or more"],
+    [["quantize", "model", "out", "--method", "awq"], "Allowed choices are rtn, gptq"],
+    [["quantize", "model", "out", "--keep", "("], "must be a regular expression"],
+    [["perplexity", "model"], "missing required argument 'text'"],
     [["tokenizer", "train"], "missing required argument 'files'"],
   ])("%j", async (args, text) => {
     const { code, stderr } = await openelm(args);

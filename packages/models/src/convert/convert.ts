@@ -2,6 +2,10 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { UsageError } from "@openelm/native";
+import { disposeAdapter } from "../adapters/adapter-file.js";
+import { mergedSource } from "../adapters/merged-source.js";
+import { readAdapter } from "../adapters/read-adapter.js";
+import { toHFName } from "./formats/folder.js";
 import { writeCoreNet } from "./formats/write-corenet.js";
 import { writeFolder } from "./formats/write-folder.js";
 import { type GgufEncoding, ggufWeights, writeGguf } from "./formats/write-gguf.js";
@@ -21,13 +25,25 @@ import {
 } from "./weight.js";
 import type { ConvertProgress, Watch } from "./write-weight.js";
 
+/** How matrices are rounded to codes of MLX's kind. */
+export interface CodeOptions {
+  /** Bits of a code, 2 to 8. */
+  readonly bits: number;
+  /** Weights that share a scale: 32, 64 or 128. */
+  readonly group: number;
+  /** Layers that stay as they are: those whose name in the folder, such as `transformer.layers.0.ffn.proj_1`, matches one. */
+  readonly keep?: readonly RegExp[] | undefined;
+}
+
 /** Options of {@link convertModel}. */
 export interface ConvertOptions extends OpenModelOptions {
   readonly to: ModelFormat;
   /** Dtype of the weights, or of the scales where they are quantized. Default: as in the source. */
   readonly dtype?: ScaleName | undefined;
   /** Rounds the matrices of an MLX folder to codes. Default: as in the source. */
-  readonly quantize?: { readonly bits: number; readonly group: number } | undefined;
+  readonly quantize?: CodeOptions | undefined;
+  /** Folder of an adapter, of PEFT or mlx-lm, that is merged into the weights. Default: none. */
+  readonly adapter?: string | undefined;
   /** Encoding of a GGUF file's matrices. Default: that of the source, where GGUF has it. */
   readonly encoding?: GgufEncoding | undefined;
   /** How many tokens there are. Default: 32000 of 32001 or 32128, except in CoreNet's form; otherwise as in the source. */
@@ -69,19 +85,36 @@ export async function convertModel(
   options: ConvertOptions,
 ): Promise<Converted> {
   const { to } = options;
-  if (resolve(source) === resolve(destination)) {
-    throw new UsageError(`the source and the destination are both ${source}; write elsewhere`);
-  }
+  refuseSame(source, destination);
   const isFile = to === "corenet" || to === "gguf";
   if (isFile) await refuseExisting(destination, options.replace ?? false);
+  const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter);
   const opened = await openModel(source, options);
   try {
-    const wanted = options.vocabulary ?? usualSize(opened, to === "corenet");
-    const model = withTokenizer(withVocabulary(opened, wanted), options.tokenizer);
-    return await (to === "gguf" ? toGguf : toWeights)(model, destination, options);
+    const model = adapter === undefined ? opened : mergedSource(opened, adapter);
+    return await writeModel(model, destination, options);
   } finally {
+    if (adapter !== undefined) disposeAdapter(adapter);
     await opened.close();
   }
+}
+
+/** Writes a model that has been opened; the caller closes it. */
+export async function writeModel(
+  opened: ModelSource,
+  destination: string,
+  options: ConvertOptions,
+): Promise<Converted> {
+  const { to } = options;
+  const wanted = options.vocabulary ?? usualSize(opened, to === "corenet");
+  const model = withTokenizer(withVocabulary(opened, wanted), options.tokenizer);
+  return (to === "gguf" ? toGguf : toWeights)(model, destination, options);
+}
+
+/** @throws UsageError if a model would be written over itself. */
+export function refuseSame(source: string, destination: string): void {
+  if (resolve(source) !== resolve(destination)) return;
+  throw new UsageError(`the source and the destination are both ${source}; write elsewhere`);
 }
 
 async function refuseExisting(path: string, replace: boolean): Promise<void> {
@@ -132,7 +165,8 @@ async function toWeights(source: ModelSource, path: string, options: ConvertOpti
   return summary(model, to, all);
 }
 
-function checkGroups(quantize: ConvertOptions["quantize"]): void {
+/** @throws UsageError if MLX has no such codes. */
+export function checkGroups(quantize: CodeOptions | undefined): void {
   if (quantize === undefined) return;
   const { bits, group } = quantize;
   if (Number.isInteger(bits) && bits >= 2 && bits <= 8 && [32, 64, 128].includes(group)) return;
@@ -146,9 +180,9 @@ function encodingFor(weight: Weight, { to, dtype, quantize }: ConvertOptions): E
   const numbers = plain(dtype ?? plainDtype(encoding));
   if (to !== "mlx" || weight.shape.length < 2) return numbers;
   if (quantize !== undefined) {
-    // Rows that are no whole groups stay as they are, as mlx-lm leaves them.
-    if (rowLength(weight) % quantize.group !== 0) return numbers;
-    return { kind: "affine", ...quantize, scales: dtype ?? plainDtype(encoding) };
+    if (!isRounded(weight, quantize)) return numbers;
+    const { bits, group } = quantize;
+    return { kind: "affine", bits, group, scales: dtype ?? plainDtype(encoding) };
   }
   if (dtype !== undefined) return numbers;
   if (encoding.kind === "affine") return encoding;
@@ -158,6 +192,16 @@ function encodingFor(weight: Weight, { to, dtype, quantize }: ConvertOptions): E
   }
   return numbers;
 }
+
+/** Whether a weight becomes codes: matrices do whose rows are whole groups, as with mlx-lm, unless they are to be kept. */
+export function isRounded(weight: Weight, { group, keep = [] }: CodeOptions): boolean {
+  if (weight.shape.length < 2 || rowLength(weight) % group !== 0) return false;
+  const layer = layerName(weight.name);
+  return !keep.some((pattern) => layer.search(pattern) >= 0);
+}
+
+/** The layer of a weight as folders name it. */
+export const layerName = (weight: string): string => toHFName(weight).replace(/\.weight$/, "");
 
 /** Counts the bytes that are written, and stops where the caller wants it. */
 function watch(weights: readonly Weight[], { signal, onProgress }: ConvertOptions): Watch {

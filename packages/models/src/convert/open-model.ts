@@ -51,5 +51,6 @@ async function magicOf(path: string): Promise<string> {
   }
 }
 
-const namedConfig = async (config: string): Promise<OpenELMConfig> =>
+/** The configuration of a size by name, or of a folder. */
+export const namedConfig = async (config: string): Promise<OpenELMConfig> =>
   Object.hasOwn(OPENELM_SIZES, config) ? openelmConfig(config as OpenELMSize) : readConfig(config);

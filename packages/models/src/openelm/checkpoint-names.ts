@@ -10,5 +10,5 @@ export const CORENET_NAMES: NameMap = { toFile: snake };
 /** Names of the Hugging Face port, which mlx-lm reads as well. */
 export const HF_NAMES: NameMap = {
   toFile: (path) =>
-    path.startsWith("classifier.") ? path.replace("classifier", "lm_head") : `transformer.${snake(path)}`,
+    /^classifier(?:\.|$)/.test(path) ? path.replace("classifier", "lm_head") : `transformer.${snake(path)}`,
 };

@@ -12,8 +12,6 @@ import {
   type LossParts,
   linearCrossEntropyLoss,
   Module,
-  QuantizedEmbedding,
-  QuantizedLinear,
   RMSNorm,
 } from "@openelm/nn";
 import {
@@ -246,10 +244,8 @@ export class OpenELM extends Module {
   /** Cross-entropy (and z-loss) per counted token, without holding all logits. */
   loss({ inputs, targets, documents, tokens }: LossBatch, options: CrossEntropyLossOptions = {}): LossParts {
     const hidden = this.hidden(inputs, { documents });
-    const head = this.classifier ?? this.tokenEmbeddings;
-    const isQuantized = head instanceof QuantizedLinear || head instanceof QuantizedEmbedding;
-    const weight = isQuantized ? head.matrix.dequantize({ dtype: hidden.dtype }) : head.weight.value;
-    const flat = hidden.reshape([-1, this.config.modelDim]);
+    const { features, weight } = (this.classifier ?? this.tokenEmbeddings).product(hidden);
+    const flat = features.reshape([-1, features.shape.at(-1)!]);
     const ignoreIndex = options.ignoreIndex ?? this.config.paddingIndex ?? IGNORED;
     const count = tokens ?? maximum(ne(targets, ignoreIndex).to("f32").sum(), 1);
     return linearCrossEntropyLoss(flat, weight, targets.reshape([-1]), count, { ...options, ignoreIndex });

@@ -1,5 +1,13 @@
 import { matmul, type Tensor, transpose } from "@openelm/tensor";
 
+/** A product `features · weightᵀ` that is not made yet, for losses that never hold it as a whole. */
+export interface Product {
+  /** `[..., inputs]`. */
+  readonly features: Tensor;
+  /** `[outputs, inputs]`. */
+  readonly weight: Tensor;
+}
+
 /**
  * A linear map: `y = x · Wᵀ + b`.
  *

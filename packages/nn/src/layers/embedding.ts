@@ -1,5 +1,5 @@
 import { embedding, type IndexOperand, type Tensor } from "@openelm/tensor";
-import { linear } from "../functional/linear.js";
+import { linear, type Product } from "../functional/linear.js";
 import { type Init, normal } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
@@ -44,5 +44,9 @@ export class Embedding extends Module {
   /** Scores of every row for each vector: `x · Wᵀ`, the output layer of a model with tied weights. */
   attend(x: Tensor): Tensor {
     return linear(x, this.weight.value);
+  }
+  /** What {@link attend} gives, as a product yet to be made. */
+  product(x: Tensor): Product {
+    return { features: x, weight: this.weight.value };
   }
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from "@openelm/tensor";
-import { linear } from "../functional/linear.js";
+import { linear, type Product } from "../functional/linear.js";
 import { fanInNormal, type Init, zeros } from "../init.js";
 import { Module } from "../module.js";
 import { Parameter } from "../parameter.js";
@@ -39,5 +39,9 @@ export class Linear extends Module {
   /** @throws OpError `SHAPE_MISMATCH` if the last axis of `x` is not `inputs`. */
   forward(x: Tensor): Tensor {
     return linear(x, this.weight.value, this.bias?.value);
+  }
+  /** What {@link forward} gives without the bias, as a product yet to be made. */
+  product(x: Tensor): Product {
+    return { features: x, weight: this.weight.value };
   }
 }

@@ -6,6 +6,7 @@ import {
   QuantizedTensor,
   type Tensor,
 } from "@openelm/tensor";
+import type { Product } from "../functional/linear.js";
 import { Module } from "../module.js";
 import type { Buffer } from "../parameter.js";
 import type { Embedding } from "./embedding.js";
@@ -68,13 +69,20 @@ export class QuantizedEmbedding extends Module implements QuantizedBuffers {
   /** The same table with its vectors rounded; what is looked up keeps the dtype of `layer`. */
   static from(layer: Embedding, options: QuantizationOptions = {}): QuantizedEmbedding {
     const { weight, paddingIndex } = layer;
-    const [count, dim] = weight.shape as [number, number];
-    const quantized = new QuantizedEmbedding(count, dim, {
-      ...options,
-      paddingIndex,
-      dtype: options.scaleDtype === undefined ? undefined : weight.dtype,
-    });
-    intercept(null, () => takeQuantized(quantized, QuantizedTensor.from(weight.value, options)));
+    const dtype = options.scaleDtype === undefined ? undefined : weight.dtype;
+    const codes = intercept(null, () => QuantizedTensor.from(weight.value, options));
+    return QuantizedEmbedding.of(codes, { paddingIndex, dtype });
+  }
+
+  /** The table `[count, dim]` of these codes, which it takes over. */
+  static of(
+    codes: QuantizedTensor,
+    options: Pick<QuantizedEmbeddingOptions, "dtype" | "paddingIndex"> = {},
+  ): QuantizedEmbedding {
+    const [count, dim] = codes.shape as [number, number];
+    const { bits, group } = codes;
+    const quantized = new QuantizedEmbedding(count, dim, { ...options, bits, group });
+    takeQuantized(quantized, codes);
     return quantized;
   }
 
@@ -91,5 +99,9 @@ export class QuantizedEmbedding extends Module implements QuantizedBuffers {
   /** Scores of every row for each vector: `x · Wᵀ`, the output layer of a model with tied weights. */
   attend(x: Tensor): Tensor {
     return this.matrix.multiply(x);
+  }
+  /** What {@link attend} gives, as a product yet to be made. */
+  product(x: Tensor): Product {
+    return { features: x, weight: this.matrix.dequantize({ dtype: x.dtype }) };
   }
 }

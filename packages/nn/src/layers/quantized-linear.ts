@@ -1,4 +1,5 @@
 import { intercept, type QuantizationOptions, QuantizedTensor, type Tensor } from "@openelm/tensor";
+import type { Product } from "../functional/linear.js";
 import { zeros } from "../init.js";
 import { Module } from "../module.js";
 import { type Buffer, Parameter } from "../parameter.js";
@@ -53,10 +54,17 @@ export class QuantizedLinear extends Module implements QuantizedBuffers {
 
   /** The same map with its weights rounded; a bias is shared with `layer`. */
   static from(layer: Linear, options: QuantizationOptions = {}): QuantizedLinear {
-    const [outputs, inputs] = layer.weight.shape as [number, number];
-    const quantized = new QuantizedLinear(inputs, outputs, options);
-    intercept(null, () => takeQuantized(quantized, QuantizedTensor.from(layer.weight.value, options)));
-    (quantized as { bias: Parameter | undefined }).bias = layer.bias;
+    const codes = intercept(null, () => QuantizedTensor.from(layer.weight.value, options));
+    return QuantizedLinear.of(codes, layer.bias);
+  }
+
+  /** The map whose weights `[outputs, inputs]` are these codes, which it takes over. */
+  static of(codes: QuantizedTensor, bias?: Parameter): QuantizedLinear {
+    const [outputs, inputs] = codes.shape as [number, number];
+    const { bits, group } = codes;
+    const quantized = new QuantizedLinear(inputs, outputs, { bits, group });
+    takeQuantized(quantized, codes);
+    (quantized as { bias: Parameter | undefined }).bias = bias;
     return quantized;
   }
 
@@ -69,5 +77,9 @@ export class QuantizedLinear extends Module implements QuantizedBuffers {
   forward(x: Tensor): Tensor {
     const y = this.matrix.multiply(x);
     return this.bias === undefined ? y : y.add(this.bias.value);
+  }
+  /** What {@link forward} gives without the bias, as a product yet to be made. */
+  product(x: Tensor): Product {
+    return { features: x, weight: this.matrix.dequantize({ dtype: x.dtype }) };
   }
 }

@@ -23,9 +23,21 @@ export interface GenerationFlags {
   readonly draftTokens?: number;
   readonly prefillChunk?: number;
   readonly capture: boolean;
+  readonly adapter?: string;
   readonly dtype?: DType;
   readonly device?: string;
 }
+
+/** How the model is loaded. */
+export const loadingOf = ({
+  adapter,
+  dtype,
+  device,
+}: Pick<GenerationFlags, "adapter" | "dtype" | "device">) => ({
+  adapter,
+  ...(dtype && { dtype }),
+  ...(device && { device }),
+});
 
 const SHARE = number({ least: 0, most: 1 });
 
@@ -48,6 +60,7 @@ export function generationOptions(command: Command, { maxTokens }: { readonly ma
     .option("--draft-tokens <n>", "tokens that are guessed at a time, 1 to 15", integer(1))
     .option("--prefill-chunk <n>", "tokens of the prompt that are read at once, to save memory", integer(1))
     .option("--no-capture", "run each step call by call instead of replaying a recording of it")
+    .option("--adapter <folder>", "an adapter of PEFT or mlx-lm that changes the model")
     .addOption(new Option("--dtype <dtype>", "cast the weights").choices(["f32", "bf16", "f16"]))
     .option("--device <name>", "where the model computes: cpu, cuda, cuda:1, …");
 }

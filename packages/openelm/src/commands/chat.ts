@@ -3,7 +3,13 @@ import type { Message } from "@openelm/models";
 import { FileError, FormatError } from "@openelm/native";
 import { Command } from "commander";
 import pc from "picocolors";
-import { draftOf, type GenerationFlags, generationOptions, samplingOf } from "../cli/generation-options.js";
+import {
+  draftOf,
+  type GenerationFlags,
+  generationOptions,
+  loadingOf,
+  samplingOf,
+} from "../cli/generation-options.js";
 import { examples } from "../cli/options.js";
 import { Output } from "../cli/output.js";
 
@@ -41,15 +47,12 @@ export function chatCommand(): Command {
 }
 
 async function run(flags: ChatFlags): Promise<void> {
-  const { model: folder, dtype, device, conversation: file } = flags;
+  const { model: folder, conversation: file } = flags;
   const output = new Output({ json: flags.json });
   const earlier = file === undefined ? undefined : await readConversation(file);
   const { ChatTemplate, Conversation } = await import("@openelm/models");
   const { findModelFolder, loadModel } = await import("../run/model-folder.js");
-  const { model, tokenizer } = await loadModel(folder, {
-    ...(dtype && { dtype }),
-    ...(device && { device }),
-  });
+  const { model, tokenizer } = await loadModel(folder, loadingOf(flags));
   const text = (id: number | undefined): string | undefined =>
     id === undefined ? undefined : tokenizer.idToToken(id);
   const template = await ChatTemplate.load(await findModelFolder(folder), {

@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import type { ModelFormat, ScaleName, VocabularySize } from "@openelm/models";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { bytes, whole } from "../cli/format.js";
@@ -8,7 +7,8 @@ import { Output } from "../cli/output.js";
 import { showProgress } from "../cli/progress.js";
 
 interface ConvertCommandOptions {
-  readonly to: ModelFormat;
+  readonly to: ModelFormat | "peft";
+  readonly adapter?: string;
   readonly dtype?: ScaleName;
   readonly bits?: number;
   readonly group: number;
@@ -41,13 +41,18 @@ export function convertCommand(): Command {
         "  hf       a folder with config.json and safetensors, which openelm loads too\n" +
         "  corenet  a .pt file that torch.load reads\n" +
         "  mlx      a folder that mlx-lm loads, in codes with --bits\n" +
-        "  gguf     a file that llama.cpp runs",
+        "  gguf     a file that llama.cpp runs\n" +
+        "  peft     an adapter's folder that PEFT loads; the source is one too, of mlx-lm or PEFT\n\n" +
+        "An adapter converts to mlx as well, with --config naming the model that it is for.",
     )
-    .argument("<source>", "a model's folder or that of a run, a .pt file or a .gguf file")
+    .argument(
+      "<source>",
+      "a model's folder or that of a run, a .pt file, a .gguf file, or an adapter's folder",
+    )
     .argument("<destination>", "a folder for hf and mlx, a file for corenet and gguf")
     .addOption(
       new Option("--to <form>", "what to make")
-        .choices(["hf", "corenet", "mlx", "gguf"])
+        .choices(["hf", "corenet", "mlx", "gguf", "peft"])
         .makeOptionMandatory(),
     )
     .addOption(new Option("--dtype <dtype>", "cast the weights").choices(["f32", "bf16", "f16"]))
@@ -75,6 +80,7 @@ export function convertCommand(): Command {
         .default("model"),
     )
     .option("--config <size|folder>", "corenet: the configuration (default: what the tensors tell)")
+    .option("--adapter <folder>", "merge an adapter of PEFT or mlx-lm into the weights")
     .option("--tokenizer <file>", "the tokenizer that goes with the model (default: what lies beside it)")
     .option("--force", "replace what is there")
     .option("--json", "progress and result as JSON, an object a line")
@@ -86,6 +92,8 @@ export function convertCommand(): Command {
         "openelm convert training_checkpoint_last.pt model --to hf --state ema",
         "openelm convert OpenELM-3B OpenELM-3B-4bit --to mlx --bits 4 --group 32",
         "openelm convert runs/quickstart quickstart.gguf --to gguf",
+        "openelm convert OpenELM-270M tuned.gguf --to gguf --adapter my-adapter",
+        "openelm convert mlx-adapters peft-adapter --to peft",
       ),
     )
     .action(convert);
@@ -94,18 +102,20 @@ export function convertCommand(): Command {
 async function convert(
   source: string,
   destination: string,
-  { json, bits, group, vocab, force, ...options }: ConvertCommandOptions,
+  { json, bits, group, vocab, force, to, ...options }: ConvertCommandOptions,
 ): Promise<void> {
-  const { convertModel } = await import("@openelm/models");
-  const { findModelFolder } = await import("../run/model-folder.js");
+  const { convertModel, isAdapterFolder } = await import("@openelm/models");
+  const { modelSource } = await import("../run/model-folder.js");
   const output = new Output({ json });
+  if (isAdapterFolder(source) || to === "peft") {
+    const { dtype, config } = options;
+    return convertAdapterOf(source, destination, output, { to, dtype, config, replace: force });
+  }
   await interruptible(async (signal) => {
     const view = showProgress(output, "convert", "bytes");
-    // A run holds its model in a folder inside.
-    const isFolder = statSync(source, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    const from = isFolder ? await findModelFolder(source) : source;
-    const made = await convertModel(from, destination, {
+    const made = await convertModel(await modelSource(source), destination, {
       ...options,
+      to,
       quantize: bits === undefined ? undefined : { bits, group },
       vocabulary: vocab,
       replace: force,
@@ -119,4 +129,42 @@ async function convert(
     );
     if (made.note !== undefined) output.note(made.note);
   });
+}
+
+/** An adapter's folder in the form of another program. */
+async function convertAdapterOf(
+  source: string,
+  destination: string,
+  output: Output,
+  {
+    to,
+    config,
+    ...options
+  }: {
+    readonly to: ConvertCommandOptions["to"];
+    readonly config: string | undefined;
+    readonly dtype: ScaleName | undefined;
+    readonly replace: boolean | undefined;
+  },
+): Promise<void> {
+  const [{ convertAdapter, isAdapterFolder, namedConfig }, { UsageError }] = await Promise.all([
+    import("@openelm/models"),
+    import("@openelm/native"),
+  ]);
+  if (!isAdapterFolder(source))
+    throw new UsageError(
+      `${source} is no adapter's folder, which --to peft is for: it has no adapter_config.json`,
+    );
+  if (to !== "peft" && to !== "mlx")
+    throw new UsageError(
+      `an adapter converts to peft and mlx; to merge it: openelm convert MODEL ${destination} --to ${to} --adapter ${source}`,
+    );
+  const made = await convertAdapter(source, destination, {
+    ...{ ...options, to },
+    config: config === undefined ? undefined : await namedConfig(config),
+  });
+  output.emit({ type: "done", path: destination, ...made });
+  output.say(
+    `${destination}: an adapter of ${whole(made.layers)} layers, ${whole(made.parameters)} parameters, from ${made.from}`,
+  );
 }

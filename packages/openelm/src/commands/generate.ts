@@ -3,7 +3,13 @@ import { readFile } from "node:fs/promises";
 import type { GenerateEvent, GrammarConstraint, OpenELM, PromptCache } from "@openelm/models";
 import { Command } from "commander";
 import pc from "picocolors";
-import { draftOf, type GenerationFlags, generationOptions, samplingOf } from "../cli/generation-options.js";
+import {
+  draftOf,
+  type GenerationFlags,
+  generationOptions,
+  loadingOf,
+  samplingOf,
+} from "../cli/generation-options.js";
 import { describePace, Stopwatch, showLogprobs } from "../cli/generation-view.js";
 import { interruptible } from "../cli/interrupt.js";
 import { examples, integer, repeated } from "../cli/options.js";
@@ -42,6 +48,7 @@ export function generateCommand(): Command {
         'openelm generate --model runs/quickstart --prompt "ocean (noun):"',
         "openelm generate -m model -p 'Once upon a time' -n 200 -t 0.7 --top-p 0.9 --seed 3",
         "openelm generate -m model -p 'The sea' --device cuda --dtype bf16",
+        "openelm generate -m OpenELM-1_1B --adapter my-adapter -p 'The sea'",
         "openelm generate -m OpenELM-3B --draft-model OpenELM-270M -p 'The sea' -t 0",
         "openelm generate -m model -p 'One' -p 'Two' -p 'Three'",
         "openelm generate -m model -p - --prompt-lookup --prompt-cache manual.safetensors < manual.txt",
@@ -53,10 +60,10 @@ export function generateCommand(): Command {
 }
 
 async function run(flags: GenerateFlags): Promise<void> {
-  const { model: folder, prompt: given = [""], dtype, device } = flags;
+  const { model: folder, prompt: given = [""] } = flags;
   const output = new Output({ json: flags.json });
   const { loadModel } = await import("../run/model-folder.js");
-  const loaded = await loadModel(folder, { ...(dtype && { dtype }), ...(device && { device }) });
+  const loaded = await loadModel(folder, loadingOf(flags));
   const prompts: string[] = [];
   for (const text of given) prompts.push(text === "-" ? await readInput() : text);
   await interruptible((signal) =>

@@ -5,17 +5,22 @@ import {
   type GenerateOptions,
   generate,
   HF_NAMES,
+  OPENELM_SIZES,
   OpenELM,
+  type OpenELMConfig,
   type OpenELMOptions,
   openelmConfig,
+  saveAdapter,
   toHFConfig,
 } from "@openelm/models";
 import { ConfigError } from "@openelm/native";
+import { LoRA, QuantizedLinear } from "@openelm/nn";
 import { withDefaults } from "@openelm/tensor";
 import {
   AdamW,
   type Batch,
   configSchedule,
+  type ModelFiles,
   modelFiles,
   type Optimizer,
   SGD,
@@ -25,6 +30,7 @@ import {
   type TrainerOptions,
   writeFileDurably,
 } from "@openelm/train";
+import { findModelFolder } from "./model-folder.js";
 import { type RunProgress, readProgress } from "./progress.js";
 import { countedTargets, type PreparedCorpus } from "./text.js";
 import { timedSchedule } from "./timed-schedule.js";
@@ -33,6 +39,10 @@ import { timedSchedule } from "./timed-schedule.js";
 export interface AssembledRun {
   readonly folder: string;
   readonly model: OpenELM;
+  /** What is trained of it, where that is an adapter. */
+  readonly lora: LoRA | undefined;
+  /** The folder that the model was loaded from. */
+  readonly base: string | undefined;
   readonly tokenizer: Tokenizer;
   readonly trainer: Trainer;
   /** Batches of held-out text, the same each time; undefined where nothing is held out. */
@@ -65,7 +75,8 @@ export async function assemble(
 ): Promise<AssembledRun> {
   const { tokenizer, shards, manifest } = corpus;
   const { folder } = options;
-  const model = makeModel(config, tokenizer);
+  const { model, base } = await makeModel(config, tokenizer);
+  const lora = makeAdapter(config, model);
   const optimizer = makeOptimizer(config, model);
   const { sequences, sequenceLength, accumulate, documentMask } = config.batch;
   const shape: PackedLoaderOptions = { sequenceLength, batchSize: sequences, documentMask };
@@ -88,7 +99,10 @@ export async function assemble(
     loss: { ...config.loss, ignoreIndex: -100 },
     checkpoint: {
       ...config.checkpoint,
-      files: modelFiles(model, { names: HF_NAMES, extras: (place) => writeExtras(model, tokenizer, place) }),
+      files:
+        lora === undefined
+          ? modelFiles(model, { names: HF_NAMES, extras: (place) => writeExtras(model, tokenizer, place) })
+          : adapterFiles(model, lora),
     },
     tensorboard: config.log.tensorboard,
     ...(heldOut
@@ -106,7 +120,7 @@ export async function assemble(
     ...timing,
     ...options.train,
   });
-  return { folder, model, tokenizer, trainer, heldOut };
+  return { folder, model, lora, base, tokenizer, trainer, heldOut };
 }
 
 /** When the run ends, and the learning rates until then. */
@@ -121,19 +135,66 @@ function timingOf(config: TrainConfig, before: RunProgress | undefined): Partial
   return { ...limits, schedule, onEvent: (event: TrainEvent) => follow(event) };
 }
 
-function makeModel(config: TrainConfig, tokenizer: Tokenizer): OpenELM {
+/** A new model, or one of a folder to go on from. */
+async function makeModel(
+  config: TrainConfig,
+  tokenizer: Tokenizer,
+): Promise<{ readonly model: OpenELM; readonly base: string | undefined }> {
   const { model: asked, device, seed } = config;
+  if (typeof asked === "string" && !Object.hasOwn(OPENELM_SIZES, asked)) {
+    const base = await findModelFolder(asked);
+    const model = await loadBase(base, config);
+    checkVocabulary(model.config, tokenizer);
+    return { model, base };
+  }
   const { size, ...changes } = typeof asked === "string" ? { size: asked } : asked;
   const known = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
   const ids = { bosId: tokenizer.bosId ?? 1, eosId: tokenizer.eosId ?? 2 };
   const options = { vocabSize: tokenizer.vocabSize, ...ids, ...known } as OpenELMOptions;
   const full = openelmConfig((size ?? options) as never, options);
-  if (full.vocabSize < tokenizer.vocabSize) {
+  checkVocabulary(full, tokenizer);
+  return { model: withDefaults({ device, seed }, () => new OpenELM(full)), base: undefined };
+}
+
+/** Weights that are trained are f32; those beside an adapter stay as they are. */
+async function loadBase(folder: string, { lora, device }: TrainConfig): Promise<OpenELM> {
+  const model = await OpenELM.load(folder, { device, ...(lora === undefined ? { dtype: "f32" } : {}) });
+  const codes = [...model.namedModules()].find(([, layer]) => layer instanceof QuantizedLinear);
+  if (lora === undefined && codes !== undefined) {
     throw new ConfigError(
-      `model.vocabSize is ${full.vocabSize}, the tokenizer has ${tokenizer.vocabSize} tokens`,
+      `${folder} is quantized (${codes[0]}), and codes are not trained; set lora to train beside them`,
     );
   }
-  return withDefaults({ device, seed }, () => new OpenELM(full));
+  return model;
+}
+
+function checkVocabulary({ vocabSize }: OpenELMConfig, tokenizer: Tokenizer): void {
+  if (vocabSize >= tokenizer.vocabSize) return;
+  throw new ConfigError(`the model has ${vocabSize} tokens, the tokenizer ${tokenizer.vocabSize}`);
+}
+
+function makeAdapter({ lora: asked, device, seed }: TrainConfig, model: OpenELM): LoRA | undefined {
+  if (asked === undefined) return undefined;
+  const { targets, ...options } = asked;
+  const lora = new LoRA({ ...options, targets: targets === undefined ? undefined : pattern(targets) });
+  withDefaults({ device, seed }, () => model.apply(lora));
+  return lora;
+}
+
+function pattern(targets: string): RegExp {
+  try {
+    return new RegExp(targets);
+  } catch (cause) {
+    throw new ConfigError(`lora.targets must be a regular expression: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** Checkpoints hold the adapter alone: all else stays as it was loaded. */
+function adapterFiles(model: OpenELM, lora: LoRA): ModelFiles {
+  const paths = new Set(Array.from(lora.namedParameters(), ([path]) => path));
+  return modelFiles(model, { only: (path) => paths.has(path) });
 }
 
 function makeOptimizer({ optim }: TrainConfig, model: OpenELM): Optimizer {
@@ -150,8 +211,13 @@ async function writeExtras(model: OpenELM, tokenizer: Tokenizer, folder: string)
   await tokenizer.save(folder);
 }
 
-/** Writes the finished model to `folder/model`. */
-export async function saveModel({ model, tokenizer, folder }: AssembledRun): Promise<string> {
+/** Writes the finished model to `folder/model`, or what was trained beside it to `folder/adapter`. */
+export async function saveModel({ model, lora, base, tokenizer, folder }: AssembledRun): Promise<string> {
+  if (lora !== undefined) {
+    const target = join(folder, "adapter");
+    await saveAdapter(model, lora, target, { base, replace: true });
+    return target;
+  }
   const target = join(folder, "model");
   await tokenizer.save(target);
   await model.save(join(target, "model.safetensors"), { names: HF_NAMES, metadata: { format: "pt" } });

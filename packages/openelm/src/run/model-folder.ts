@@ -1,10 +1,11 @@
 //! Where a model lies, and what generating from it needs.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@openelm/data";
-import { type LoadModelOptions, OpenELM } from "@openelm/models";
+import { type LoadModelOptions, loadAdapter, OpenELM } from "@openelm/models";
 import { FileError } from "@openelm/native";
+import { LoRALinear } from "@openelm/nn";
 
 /** A model with its tokenizer. */
 export interface LoadedModel {
@@ -36,14 +37,46 @@ export async function findModelFolder(folder: string): Promise<string> {
   throw new FileError(`${folder} ${what}`, { path: folder });
 }
 
+/** What a model is loaded with. */
+export interface LoadOptions extends LoadModelOptions {
+  /** Folder of an adapter, of PEFT or mlx-lm, that changes it. */
+  readonly adapter?: string | undefined;
+}
+
 /** Loads a model and its tokenizer from a model's folder or a run's. */
-export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
+export async function loadModel(
+  folder: string,
+  { adapter, ...options }: LoadOptions = {},
+): Promise<LoadedModel> {
   const place = await findModelFolder(folder);
-  const file = TOKENIZER_FILES.map((name) => join(place, name)).find((path) => existsSync(path));
-  if (file === undefined)
-    throw new FileError(`${place} has no ${TOKENIZER_FILES.join(" or ")}`, { path: place });
-  const tokenizer = await Tokenizer.load(file);
+  const tokenizer = await loadTokenizer(place);
   const model = await OpenELM.load(place, options);
   model.eval();
+  if (adapter !== undefined) await applyAdapter(model, adapter);
   return { model, tokenizer };
+}
+
+/**
+ * The tokenizer in a model's folder.
+ *
+ * @throws FileError if there is none.
+ */
+export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  const file = TOKENIZER_FILES.map((name) => join(folder, name)).find((path) => existsSync(path));
+  if (file !== undefined) return Tokenizer.load(file);
+  throw new FileError(`${folder} has no ${TOKENIZER_FILES.join(" or ")}`, { path: folder });
+}
+
+/** What is converted: a file as it is, of a run's folder the model inside. */
+export async function modelSource(path: string): Promise<string> {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isFolder ? findModelFolder(path) : path;
+}
+
+/** Puts an adapter into a model that is not trained any more. */
+async function applyAdapter(model: OpenELM, folder: string): Promise<void> {
+  const lora = await loadAdapter(model, folder);
+  // Plain weights take it in, which costs nothing from then on; codes stay codes and have it beside them.
+  if ([...lora.layers.values()].every((layer) => layer instanceof LoRALinear)) lora.merge();
+  else model.to(model.norm.weight.dtype);
 }

@@ -1,13 +1,13 @@
 //! A text of the user's own as a corpus: pieces that are long enough to learn from and many enough to hold some out.
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { FileError, UsageError } from "@openelm/native";
+import { UsageError } from "@openelm/native";
+import { readText } from "./read-text.js";
 
 /** Characters of a piece, about; it ends with a line. */
 const PIECE = 2000;
 /** Plain text that is cut into pieces; other files are records already. */
 const PLAIN = /\.(jsonl|ndjson|json|parquet)(\.gz|\.zst)?$/;
-const LARGEST = 1 << 29;
 
 /** A corpus and how large it is. */
 export interface OwnText {
@@ -36,20 +36,6 @@ export async function ownText(file: string, folder: string): Promise<OwnText> {
   const lines = `${pieces.map((piece) => JSON.stringify({ text: piece })).join("\n")}\n`;
   if ((await readFile(path, "utf8").catch(() => undefined)) !== lines) await writeFile(path, lines);
   return { path, bytes: Buffer.byteLength(text), pieces };
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    const { size } = await stat(file);
-    if (size > LARGEST)
-      throw new UsageError(`${file} is larger than 512 MiB: name it in a configuration as data.text`);
-    const bytes = await readFile(file);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes).replaceAll("\r\n", "\n");
-  } catch (cause) {
-    if (cause instanceof UsageError) throw cause;
-    if (cause instanceof TypeError) throw new UsageError(`${file} is no UTF-8 text`, "USAGE", { cause });
-    throw new FileError(`${file} cannot be read: ${(cause as Error).message}`, { path: file, cause });
-  }
 }
 
 /** Whole paragraphs, or lines where there are no paragraphs, joined until a piece is long enough. */

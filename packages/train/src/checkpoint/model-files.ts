@@ -15,6 +15,8 @@ export interface ModelFiles {
 export interface ModelFilesOptions {
   /** How parameters are called in the file. Default: by their paths. */
   readonly names?: NameMap | undefined;
+  /** Which parameters are written, by their paths; those that are not are not read either. Default: all. */
+  readonly only?: ((path: string) => boolean) | undefined;
   /** Writes what else belongs to the model, such as its configuration and tokenizer. */
   readonly extras?: ((folder: string) => Promise<void>) | undefined;
 }
@@ -32,11 +34,16 @@ export const WEIGHTS = "model.safetensors";
  * modelFiles(model, { names: HF_NAMES, extras: (folder) => writeFile(`${folder}/NOTES`, "learning rate 1e-3") });
  * ```
  */
-export function modelFiles(model: Module, { names, extras }: ModelFilesOptions = {}): ModelFiles {
+export function modelFiles(
+  model: Module,
+  { names, only = () => true, extras }: ModelFilesOptions = {},
+): ModelFiles {
   const nameOf = (path: string): string => names?.toFile(path) ?? path;
   return {
     async save(folder, weights) {
-      const named = new Map(Array.from(weights, ([path, tensor]) => [nameOf(path), tensor]));
+      const named = new Map(
+        [...weights].filter(([path]) => only(path)).map(([path, tensor]) => [nameOf(path), tensor]),
+      );
       await saveSafetensors(join(folder, WEIGHTS), named, { metadata: { format: "pt" } });
       await extras?.(folder);
     },
@@ -46,6 +53,7 @@ export function modelFiles(model: Module, { names, extras }: ModelFilesOptions =
       const tensors = await loadSafetensors(path, { mmap: false });
       const weights = new Map<string, Tensor>();
       for (const [parameter] of model.namedParameters()) {
+        if (!only(parameter)) continue;
         const tensor = tensors.get(nameOf(parameter));
         if (tensor === undefined) {
           tensors.dispose();

@@ -52,6 +52,21 @@ const modelOptions = z.strictObject({
   eosId: about(whole(0).optional(), "Token that ends a text. Default: that of the tokenizer"),
 });
 
+const lora = z.strictObject({
+  rank: about(whole(1).default(8), "How many directions a layer gets"),
+  alpha: about(
+    z.number().positive().optional(),
+    "What they add is multiplied by alpha / rank. Default: the rank",
+  ),
+  dropout: about(z.number().min(0).lt(1).default(0), "Share of the adapter's inputs that are dropped"),
+  targets: about(
+    path.optional(),
+    "A regular expression of the layers' paths, such as attn or proj2. Default: all linear layers",
+  ),
+  rankStabilized: about(z.boolean().default(false), "Multiplies by alpha / √rank instead (rsLoRA)"),
+  dora: about(z.boolean().default(false), "Trains the norms of the weights' rows too (DoRA)"),
+});
+
 const adamw = z.strictObject({
   kind: about(z.literal("adamw"), "Adam with decoupled weight decay"),
   lr: about(rate, "Highest learning rate"),
@@ -138,7 +153,11 @@ export const schema = z.strictObject({
   folder: about(path.optional(), "Where logs and checkpoints go. Default: runs/ and the name of this file"),
   model: about(
     z.union([z.string(), modelOptions]),
-    "A published size (OpenELM-270M, OpenELM-450M, OpenELM-1_1B, OpenELM-3B, …), or options",
+    "A published size (OpenELM-270M, OpenELM-450M, OpenELM-1_1B, OpenELM-3B, …), options, or a model's folder to go on from",
+  ),
+  lora: about(
+    lora.optional(),
+    "Trains low-rank adapters beside the model's layers, which stay as they are, quantized or not",
   ),
   data: about(z.union([shards, text]), "What is trained on: prepared shards, or text"),
   tokenizer: about(
