@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { inference } from "@openelm/autograd";
-import { scope, type Tensor, transpose } from "@openelm/tensor";
+import { keep, scope, type Tensor, transpose } from "@openelm/tensor";
 import type { Place } from "./places.js";
 
 /** What flows between the layers of a model for each of some texts, brought forward layer by layer. */
@@ -25,13 +25,20 @@ export class Stream {
     for (const x of before) x.dispose();
   }
 
-  /** `Σ x xᵀ` over all positions of what `fn` makes of each item. */
+  /** `Σ x xᵀ` over all positions of what `fn` makes of each item, and frees that. */
   async moments(items: readonly Tensor[], fn: (x: Tensor) => Tensor): Promise<Tensor> {
     let sum: Tensor | undefined;
     for (const item of items) {
       await this.#turn(item);
       const before = sum;
-      sum = inference(() => scope(() => plus(before, fn(item))));
+      sum = inference(() =>
+        scope(() => {
+          const x = fn(item);
+          const after = plus(before, x);
+          x.dispose();
+          return after;
+        }),
+      );
       before?.dispose();
     }
     return sum!;
@@ -43,7 +50,8 @@ export class Stream {
       let input: Tensor | undefined;
       watch(
         (x) => {
-          input = x;
+          // Layers free what is between their parts.
+          input = keep(x.copy());
         },
         () => forward(item),
       );
