@@ -105,6 +105,7 @@ fn run(call: &KernelCall) -> Run {
 /// Whether each head's components of a cache that begins at a multiple of 16 bytes can be written 16 bytes at a time.
 fn takes_packs(cache: &View) -> bool {
     let (shape, steps) = (cache.shape(), &cache.layout.strides);
-    let whole = |axis: usize| shape[axis] <= 1 || steps[axis].unsigned_abs() * cache.dtype.size() % 16 == 0;
+    let bytes = |axis: usize| steps[axis].unsigned_abs() * cache.dtype.size();
+    let whole = |axis: usize| shape[axis] <= 1 || bytes(axis).is_multiple_of(16);
     steps[3] == 1 && (0..3).all(whole)
 }
