@@ -95,7 +95,9 @@ fn caches_of_other_sizes_are_refused() {
     let mut refused = |qkv: &[usize], keys: &[usize], values: &[usize], offset: usize| -> OpError {
         let [qkv, keys, values] = [qkv, keys, values].map(|shape| place(&mut env, 0, DType::F32, shape, 1));
         let offset = env.write(0, DType::I32, &[offset], &vec![0; 4 * offset]).unwrap();
-        call(&mut env, "qk_norm_rope_cache", &[qkv, keys, values, offset], &heads(2, 1)).unwrap_err()
+        let weight = place(&mut env, 0, DType::F32, &[4], 2);
+        let inputs = [qkv, keys, values, offset, weight, weight];
+        call(&mut env, "qk_norm_rope_cache", &inputs, &heads(2, 1)).unwrap_err()
     };
     let (qkv, cache) = ([1, 2, 16], [1, 1, 5, 4]);
     for (keys, values, offset) in [

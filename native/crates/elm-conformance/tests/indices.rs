@@ -125,7 +125,9 @@ fn the_op_that_makes_keys_and_values_writes_none_past_the_capacity() {
             let qkv = f32s(&mut env, &[2, tokens, 6], &vec![0.5; 12 * tokens]);
             let offsets = i32s(&mut env, &[2], &[1, offset]);
             let heads = [("query_heads", Attr::Int(1)), ("kv_heads", Attr::Int(1))];
-            call(&mut env, "qk_norm_rope_cache", &[qkv, keys, values, offsets], &heads).unwrap();
+            let weight = f32s(&mut env, &[2], &[1.0; 2]);
+            let inputs = [qkv, keys, values, offsets, weight, weight];
+            call(&mut env, "qk_norm_rope_cache", &inputs, &heads).unwrap();
             for cache in [keys, values] {
                 let result = env.read(cache, None).unwrap().wait();
                 assert_eq!(result.is_ok(), fits, "{offset} with {tokens}");

@@ -27,7 +27,7 @@ export interface AttentionOptions {
 
 /** What one pass over a sequence brings beside its values. */
 export interface AttentionContext {
-  /** Earlier positions; the new ones are added. It is for inference: no gradient flows through what it takes part in. */
+  /** Earlier positions; the new ones are added. It is for inference: a gradient through them is refused. */
   readonly cache?: LayerCache | undefined;
   /** Number of the document of each position, `[batch, time]` i32: positions see only their own document. Not with a cache. */
   readonly documents?: Tensor | undefined;
