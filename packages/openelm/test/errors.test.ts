@@ -29,6 +29,18 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
     ["a folder without a model", ["describe", "./nothing"], {}, /nothing does not exist/],
     ["a config.json that is no JSON", ["describe", "."], { "config.json": "{" }, /config\.json is not JSON/],
     ["generating from nothing", ["generate", "-m", "nothing", "-p", "x"], {}, /nothing does not exist/],
+    [
+      "a model of a hub that cannot be reached",
+      ["generate", "-m", "nobody/nothing", "-p", "x"],
+      {},
+      /nobody\/nothing is not in the cache, and http:\/\/127\.0\.0\.1:9 cannot be reached/,
+    ],
+    [
+      "the same for a conversion",
+      ["convert", "nobody/nothing", "m.gguf", "--to", "gguf"],
+      {},
+      /nobody\/nothing is not in the cache/,
+    ],
     ["a text that is missing", ["train", "--text", "nothing.txt"], {}, /nothing\.txt cannot be read/],
     [
       "a text that is too short",

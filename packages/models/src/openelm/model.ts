@@ -27,6 +27,7 @@ import {
   scope,
   type Tensor,
 } from "@openelm/tensor";
+import { modelPlace } from "../hub/model-place.js";
 import { HF_NAMES } from "./checkpoint-names.js";
 import { type OpenELMConfig, type OpenELMOptions, type OpenELMSize, openelmConfig } from "./config.js";
 import { readModelFolder } from "./files.js";
@@ -147,9 +148,12 @@ export class OpenELM extends Module {
    * Loads a model from a folder with `config.json` and `model.safetensors` or its parts, as the Hugging Face port and
    * mlx-lm have them, quantized or not. Weights are not initialized first.
    *
+   * @param name - A folder, or a model of the Hugging Face hub such as `apple/OpenELM-270M`, as {@link fetchModel} takes it.
+   *
    * @throws FileError if a file is missing, FormatError if one does not hold what it should.
    */
-  static async load(folder: string, options: LoadModelOptions = {}): Promise<OpenELM> {
+  static async load(name: string, options: LoadModelOptions = {}): Promise<OpenELM> {
+    const folder = await modelPlace(name);
     const { config, quantization, weights } = await readModelFolder(folder);
     const model = new OpenELM(config);
     if (quantization !== undefined) quantizeLike(model, quantization, weights);

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { ModelFormat, ScaleName, VocabularySize } from "@openelm/models";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { bytes, whole } from "../cli/format.js";
@@ -43,7 +43,10 @@ export function convertCommand(): Command {
         "  mlx      a folder that mlx-lm loads, in codes with --bits\n" +
         "  gguf     a file that llama.cpp runs",
     )
-    .argument("<source>", "a model's folder or that of a run, a .pt file or a .gguf file")
+    .argument(
+      "<source>",
+      "a model's folder or that of a run, a .pt file, a .gguf file, or a model of the hub",
+    )
     .argument("<destination>", "a folder for hf and mlx, a file for corenet and gguf")
     .addOption(
       new Option("--to <form>", "what to make")
@@ -85,6 +88,7 @@ export function convertCommand(): Command {
         "openelm convert checkpoint_average.pt OpenELM-1_1B --to hf --dtype bf16",
         "openelm convert training_checkpoint_last.pt model --to hf --state ema",
         "openelm convert OpenELM-3B OpenELM-3B-4bit --to mlx --bits 4 --group 32",
+        "openelm convert apple/OpenELM-450M OpenELM-450M.gguf --to gguf --tokenizer tokenizer.model",
         "openelm convert runs/quickstart quickstart.gguf --to gguf",
       ),
     )
@@ -96,14 +100,15 @@ async function convert(
   destination: string,
   { json, bits, group, vocab, force, ...options }: ConvertCommandOptions,
 ): Promise<void> {
-  const { convertModel } = await import("@openelm/models");
+  const { convertModel, isHubName } = await import("@openelm/models");
   const { findModelFolder } = await import("../run/model-folder.js");
   const output = new Output({ json });
   await interruptible(async (signal) => {
     const view = showProgress(output, "convert", "bytes");
     // A run holds its model in a folder inside.
     const isFolder = statSync(source, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    const from = isFolder ? await findModelFolder(source) : source;
+    const isRemote = !existsSync(source) && isHubName(source);
+    const from = isFolder || isRemote ? await findModelFolder(source) : source;
     const made = await convertModel(from, destination, {
       ...options,
       quantize: bits === undefined ? undefined : { bits, group },
