@@ -16,10 +16,11 @@ const HANG = 30_000;
 const HEAP = 1024;
 
 /**
- * @param {{ name: string, seed: number, inputs: number, minutes?: number, folder: string, onProgress?: (result: Result) => void }} task
+ * @param {{ name: string, seed: number, inputs: number, minutes?: number, folder: string, onProgress?: (result: Result) => void,
+ * module?: string, hang?: number }} task
  * @returns {Promise<Result>}
  */
-export async function supervise({ name, seed, inputs, minutes, folder, onProgress }) {
+export async function supervise({ name, seed, inputs, minutes, folder, onProgress, module, hang = HANG }) {
   /** @type {Result} */
   const all = { read: 0, accepted: 0, refused: 0, seconds: 0, rss: 0, failures: [] };
   const until = minutes === undefined ? undefined : Date.now() + minutes * 60_000;
@@ -36,8 +37,9 @@ export async function supervise({ name, seed, inputs, minutes, folder, onProgres
       until,
       folder: place,
       progress: path.join(place, "progress"),
+      module,
     };
-    const { next, failure, ended, ...counts } = await oneWorker(task, all, onProgress);
+    const { next, failure, ended, ...counts } = await oneWorker(task, all, hang, onProgress);
     for (const key of /** @type {const} */ (["accepted", "refused", "seconds"])) all[key] += counts[key];
     all.rss = Math.max(all.rss, counts.rss);
     if (failure !== undefined) {
@@ -51,8 +53,8 @@ export async function supervise({ name, seed, inputs, minutes, folder, onProgres
   return all;
 }
 
-/** @param {import("./worker.mjs").Task} task @param {Result} all @param {((result: Result) => void) | undefined} onProgress */
-async function oneWorker(task, all, onProgress) {
+/** @param {import("./worker.mjs").Task} task @param {Result} all @param {number} hang @param {((result: Result) => void) | undefined} onProgress */
+async function oneWorker(task, all, hang, onProgress) {
   const child = spawn(process.execPath, [`--max-old-space-size=${HEAP}`, WORKER, JSON.stringify(task)], {
     stdio: ["ignore", "pipe", "pipe"],
     // A panic that a guard catches would read the symbols of the whole core.
@@ -62,14 +64,17 @@ async function oneWorker(task, all, onProgress) {
   let errors = "";
   let last = { index: Number.NaN, since: Date.now() };
   let hangs = false;
-  const watch = setInterval(() => {
-    const index = indexIn(task.progress);
-    if (index !== last.index) last = { index, since: Date.now() };
-    else if (Date.now() - last.since > HANG) {
-      hangs = true;
-      child.kill("SIGKILL");
-    }
-  }, 1000);
+  const watch = setInterval(
+    () => {
+      const index = indexIn(task.progress);
+      if (index !== last.index) last = { index, since: Date.now() };
+      else if (Date.now() - last.since > hang) {
+        hangs = true;
+        child.kill("SIGKILL");
+      }
+    },
+    Math.min(1000, hang / 4),
+  );
   child.stderr.on("data", (chunk) => {
     errors = `${errors}${chunk}`.slice(-4000);
   });
@@ -90,7 +95,7 @@ async function oneWorker(task, all, onProgress) {
   clearInterval(watch);
   if (state.ended) return { ...state, failure: undefined };
   const index = indexIn(task.progress);
-  const message = hangs ? `no end after ${HANG / 1000} s` : `the process ended with ${how}: ${errors}`;
+  const message = hangs ? `no end after ${hang / 1000} s` : `the process ended with ${how}: ${errors}`;
   return { ...state, next: index + 1, failure: { index, kind: hangs ? "hang" : "crash", message } };
 }
 

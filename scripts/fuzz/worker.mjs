@@ -4,10 +4,10 @@
 // whoever started it knows which one it was when it hangs or dies.
 import { openSync, writeSync } from "node:fs";
 import path from "node:path";
-import { FORMATS } from "./formats.mjs";
 import { Fuzz } from "./fuzz.mjs";
 
-/** @typedef {{ name: string, seed: number, from: number, to: number, until?: number, folder: string, progress: string }} Task */
+/** @typedef {{ name: string, seed: number, from: number, to: number, until?: number, folder: string, progress: string,
+ * module?: string }} Task - `module` is the address of the list of formats. */
 
 /** @type {Task} */
 const {
@@ -18,6 +18,7 @@ const {
   until = Number.POSITIVE_INFINITY,
   folder,
   progress,
+  module = "./formats.mjs",
 } = JSON.parse(process.argv[2] ?? "{}");
 const say = (/** @type {object} */ line) => writeSync(1, `${JSON.stringify(line)}\n`);
 
@@ -28,6 +29,7 @@ const at = (/** @type {number} */ index) => {
   writeSync(file, place, 0, 8, 0);
 };
 
+const { FORMATS } = await import(module);
 const fuzz = new Fuzz(name, FORMATS[name], { seed, folder: path.join(folder, "input") });
 at(-1);
 await fuzz.prepare(path.join(folder, "samples"));
