@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Generator, normal, QuantizedTensor, tensor } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
 import { type ConvertOptions, convertModel, OpenELM, openModel } from "../../src/index.js";
 import { randomIds } from "../tiny.js";
@@ -297,3 +298,52 @@ function asMlxWrites(folder: string, rename = (name: string): string => name): s
   writeFileSync(file, Buffer.concat([length, json, ...parts]));
   return folder;
 }
+
+describe("codes that were made plain and rounded again", () => {
+  const again = (from: QuantizedTensor): QuantizedTensor =>
+    QuantizedTensor.from(from.dequantize({ dtype: "f32" }), {
+      bits: from.bits,
+      group: from.group,
+      scaleDtype: "f32",
+    });
+
+  test("are other ones where the last code was not in use", async () => {
+    const group = [-10, 4.45, ...Array.from({ length: 30 }, () => 0)];
+    const first = QuantizedTensor.from(tensor([group]), { bits: 4, group: 32, scaleDtype: "f32" });
+    const second = again(first);
+    expect(await first.scales.array()).toEqual([[1]]);
+    expect((await second.scales.array()) as number[][]).toEqual([[Math.fround(10 / 11)]]);
+    expect(await second.codes.array()).not.toEqual(await first.codes.array());
+  });
+
+  test.each([2, 4, 8])(
+    "are the same, scales and all, in exactly the groups where it was, at %i bits",
+    async (bits) => {
+      const weights = normal([64, 256], { generator: new Generator(5) });
+      const first = QuantizedTensor.from(weights, { bits, group: 32, scaleDtype: "f32" });
+      const parts = async ({ codes, scales, biases }: QuantizedTensor): Promise<readonly Uint32Array[]> => {
+        const words = [codes, scales, biases].map(
+          async (part) => new Uint32Array((await part.bytes()).slice().buffer),
+        );
+        return Promise.all(words);
+      };
+      const [a, b] = [await parts(first), await parts(again(first))];
+      const groups = (64 * 256) / 32;
+      let back = 0;
+      for (let g = 0; g < groups; g++) {
+        const codes = (all: readonly Uint32Array[]): string =>
+          String(all[0]!.slice(g * bits, (g + 1) * bits));
+        const isSame = codes(a) === codes(b) && a[1]![g] === b[1]![g] && a[2]![g] === b[2]![g];
+        const used = a[0]!.slice(g * bits, (g + 1) * bits);
+        const last = Array.from(used).some((word) =>
+          Array.from({ length: 32 / bits }, (_, i) => (word >>> (i * bits)) & (2 ** bits - 1)).includes(
+            2 ** bits - 1,
+          ),
+        );
+        expect(isSame, `group ${g}`).toBe(last);
+        if (isSame) back++;
+      }
+      expect(back).toBeGreaterThan(groups / 2);
+    },
+  );
+});
