@@ -17,7 +17,7 @@ Installs the programs into .interop and compares:
   llama    llama.cpp goes on with the same tokens, and splits text into the same ids
   tokens   SentencePiece and Hugging Face's tokenizers split random texts into the same ids, and put ids together again
 
-Without names: all. --small leaves out the model of 270M. --strings N: random texts of tokens (2000; 100000 are read in
+Without names: all. --small leaves out the model of 270M and some encodings. --strings N: random texts of tokens (2000; 100000 are read in
 some minutes). --tolerant: a program that cannot be installed is no failure.
 OPENELM_INTEROP_TORCH names an interpreter that has PyTorch already.
 A program that cannot be installed is named, and the exit code is 1.`;
@@ -44,10 +44,11 @@ await main(async () => {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const place = { folder, report };
-  if (wanted.includes("mlx") && python) await checks.mlx(python, place);
+  const large = !values.small;
+  if (wanted.includes("mlx") && python) await checks.mlx(python, place, { large });
   if (wanted.includes("torch") && torch) await checks.torch(torch, place);
   if (wanted.includes("gguf") && python) await checks.gguf(python, place);
-  if (wanted.includes("llama") && llama) await checks.llama(llama, place, { large: !values.small });
+  if (wanted.includes("llama") && llama) await checks.llama(llama, place, { large });
   if (wanted.includes("tokens") && python) {
     const { tokenizers } = await import("./interop/tokenizers.mjs");
     await tokenizers(python, llama, place, strings);

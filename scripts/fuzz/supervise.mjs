@@ -68,7 +68,7 @@ async function oneWorker(task, all, hang, onProgress) {
     () => {
       const index = indexIn(task.progress);
       if (index !== last.index) last = { index, since: Date.now() };
-      else if (Date.now() - last.since > hang) {
+      else if (Date.now() - last.since > (index < 0 ? 10 * hang : hang)) {
         hangs = true;
         child.kill("SIGKILL");
       }

@@ -69,7 +69,9 @@ async function wheels(modules, specs) {
   if (!existsSync(python)) await mustRun("python3", ["-m", "venv", VENV], { toStderr: true });
   if (output(python, ["-c", `import ${modules}`]) === undefined) {
     process.stderr.write(`Installing ${specs.join(", ")} …\n`);
-    await mustRun(python, ["-m", "pip", "install", "--quiet", ...specs], { toStderr: true });
+    await mustRun(python, ["-m", "pip", "install", "--quiet", "--retries", "1", ...specs], {
+      toStderr: true,
+    });
   }
   return python;
 }
@@ -95,7 +97,16 @@ async function llamaPackages() {
     const specs = [`node-llama-cpp@${LLAMA}`, `${binary}@${LLAMA}`, VOCABULARY];
     // Its install script would compile llama.cpp, which the second package has compiled.
     await mustRun(
-      ...npm(["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", ...specs]),
+      ...npm([
+        "install",
+        "--prefix",
+        folder,
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--fetch-retries=1",
+        ...specs,
+      ]),
       {
         quiet: true,
       },
