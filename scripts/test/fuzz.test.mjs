@@ -1,5 +1,5 @@
 //! Some inputs of every format, and that the driver sees what it looks for.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -48,6 +48,12 @@ export const FORMATS = {
   hang: format(async (folder) => { while (is(folder, 3)); }),
   memory: format(async (folder) => { if (is(folder, 3)) globalThis.kept = [globalThis.kept, new Uint8Array(1 << 29)]; }),
 };`;
+
+test("every format is read every night", () => {
+  const workflow = readFileSync(new URL("../../.github/workflows/fuzz.yml", import.meta.url), "utf8");
+  const listed = [...workflow.matchAll(/^ {10}- ([a-z-]+)$/gm)].map(([, name]) => name);
+  expect(listed).toEqual(Object.keys(FORMATS));
+});
 
 describe("the driver", () => {
   const run = (name, inputs) => {

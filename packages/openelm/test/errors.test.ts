@@ -11,6 +11,13 @@ optim: { kind: adamw, lr: 0.001 }
 steps: 2
 `;
 
+/** A hub that nobody reaches, and a cache that has nothing. */
+const NO_HUB = {
+  HF_ENDPOINT: "http://127.0.0.1:9",
+  HF_HUB_CACHE: join(temporary(), "none"),
+  HF_HUB_OFFLINE: "",
+};
+
 /** A folder with some files in it. */
 function folder(files: Record<string, string>): string {
   const place = temporary();
@@ -89,7 +96,7 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
       /holds other files/,
     ],
   ])("%s", async (_, args, files, message) => {
-    const { code, stderr, stdout } = await openelm(args, { cwd: folder(files) });
+    const { code, stderr, stdout } = await openelm(args, { cwd: folder(files), env: NO_HUB });
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(/^error /);
     expect(stderr).not.toMatch(/^\s+at /m);
