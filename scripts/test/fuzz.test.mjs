@@ -95,7 +95,7 @@ describe("the driver", () => {
   test.runIf(process.platform === "linux")("sees memory that is taken and not touched", async () => {
     const { failures } = await run("memory", 30);
     expect(failures[0]).toMatchObject({ kind: "memory" });
-    expect(failures[0].message).toMatch(/^5\d\d MiB for 1 bytes$/);
+    expect(Number(/^(\d+) MiB for 1 bytes$/.exec(failures[0].message)?.[1])).toBeGreaterThanOrEqual(512);
   });
 
   test("makes the same input of the same seed and number, and another of others", () => {

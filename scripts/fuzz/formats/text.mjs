@@ -1,5 +1,5 @@
 // Tokenizers and chat templates.
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Tokenizer } from "@openelm/data";
@@ -35,13 +35,9 @@ async function useTokenizer(file) {
 /** Takes the tokenizer into a GGUF file, for which it is read in another way. @param {string} file @param {string} folder */
 async function intoGguf(file, folder) {
   const model = `${folder}-model`;
-  MODEL ??= saveOpenELM(tinyModel({ vocabSize: 2048 }), model);
-  await MODEL;
+  if (!existsSync(path.join(model, "config.json"))) await saveOpenELM(tinyModel({ vocabSize: 2048 }), model);
   await convertModel(model, `${folder}.gguf`, { to: "gguf", tokenizer: file, replace: true });
 }
-
-/** @type {Promise<void> | undefined} */
-let MODEL;
 
 /** Kinds of `tokenizer.json` beside the one that ours trains. */
 const OTHERS = [

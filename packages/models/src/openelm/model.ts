@@ -185,7 +185,7 @@ export class OpenELM extends Module {
     }
     if (cache !== undefined) this.#checkCache(cache, batch);
     const caches = cache?.layersFor(time);
-    let xBTD = this.tokenEmbeddings.forward(idsBT);
+    let xBTD = this.#embed(idsBT);
     for (const [i, layer] of this.layers.entries()) {
       // What is in between is freed layer by layer; a tape keeps what its gradient needs.
       const input = xBTD;
@@ -194,6 +194,17 @@ export class OpenELM extends Module {
     }
     cache?.advance(time);
     return this.norm.forward(xBTD);
+  }
+
+  /** Vectors in the dtype that norms have: codes may have scales of another, such as f16 beside f32 in folders from GGUF. */
+  #embed(idsBT: Tensor): Tensor {
+    const table: Module = this.tokenEmbeddings;
+    const xBTD = this.tokenEmbeddings.forward(idsBT);
+    const { dtype } = this.norm.weight;
+    if (!(table instanceof QuantizedEmbedding) || xBTD.dtype === dtype) return xBTD;
+    const wanted = xBTD.to(dtype);
+    xBTD.dispose();
+    return wanted;
   }
 
   #checkCache({ layerCount, batch: rows }: KVCache, batch: number): void {

@@ -2,8 +2,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Generator, normal, QuantizedTensor, tensor } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
-import { type ConvertOptions, convertModel, OpenELM, openModel } from "../../src/index.js";
-import { randomIds } from "../tiny.js";
+import { type ConvertOptions, convertModel, generate, OpenELM, openModel } from "../../src/index.js";
+import { letters, randomIds } from "../tiny.js";
 import {
   difference,
   filesIn,
@@ -298,6 +298,27 @@ function asMlxWrites(folder: string, rename = (name: string): string => name): s
   writeFileSync(file, Buffer.concat([length, json, ...parts]));
   return folder;
 }
+
+/** Ids alone count. */
+const NO_TEXT = { tokenizer: letters, stopIds: [], addBos: false };
+
+test("a folder of codes from GGUF, with scales of f16 beside norms of f32, generates as its plain numbers do", async () => {
+  const source = await savedModel({ ...GROUPED, layers: 2 });
+  const [file, codes, plain] = ["m.gguf", "codes", "plain"].map((name) => join(temporary(), name)) as [
+    string,
+    string,
+    string,
+  ];
+  await convertModel(source, file, { to: "gguf", encoding: "q8_0" });
+  await convertModel(file, codes, { to: "mlx" });
+  await convertModel(file, plain, { to: "hf", dtype: "f32" });
+  const ids = randomIds([1, 9]);
+  expect(difference(await logitsOf(codes, ids), await logitsOf(plain, ids))).toBeLessThan(1e-2);
+  const model = (await OpenELM.load(codes)).eval();
+  const { ids: text } = await generate(model, [1, 2, 3], { ...NO_TEXT, maxTokens: 6 }).result();
+  const other = (await OpenELM.load(plain)).eval();
+  expect(text).toEqual((await generate(other, [1, 2, 3], { ...NO_TEXT, maxTokens: 6 }).result()).ids);
+});
 
 describe("codes that were made plain and rounded again", () => {
   const again = (from: QuantizedTensor): QuantizedTensor =>
