@@ -56,9 +56,10 @@ function starting(folder: string, prompt: number): Contender {
       const model = (await OpenELM.load(folder, { mmap: true })).eval();
       if (prompt > 0) {
         const ids = randint([1, prompt], 0, model.config.vocabSize);
-        const scores = inference(() => model.forward(ids, { cache: model.newCache(), last: true }));
+        using cache = model.newCache({ capacity: prompt });
+        const scores = inference(() => model.forward(ids, { cache, last: true }));
         await scores.data();
-        scores.dispose();
+        for (const tensor of [ids, scores]) tensor.dispose();
       }
       for (const parameter of model.parameters()) parameter.value.dispose();
     }
