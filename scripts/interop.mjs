@@ -1,6 +1,7 @@
 // npm run test:interop [-- NAME… --small]: other programs load what we write, and ours loads what they write.
 import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { FOLDER, programs } from "./interop/environment.mjs";
 import { Report } from "./interop/report.mjs";
 import { build } from "./lib/build.mjs";
@@ -14,42 +15,63 @@ Installs the programs into .interop and compares:
   torch    PyTorch's reference loads our files by strict names, ours loads what torch.save writes
   gguf     ggml's Python package reads our GGUF files, ours its blocks: the same numbers
   llama    llama.cpp goes on with the same tokens, and splits text into the same ids
+  tokens   SentencePiece and Hugging Face's tokenizers split random texts into the same ids, and put ids together again
 
-Without names: all. --small leaves out the model of 270M.
+Without names: all. --small leaves out the model of 270M and some encodings. --strings N: random texts of tokens (2000; 100000 are read in
+some minutes). --tolerant: a program that cannot be installed is no failure.
 OPENELM_INTEROP_TORCH names an interpreter that has PyTorch already.
 A program that cannot be installed is named, and the exit code is 1.`;
 
-const NAMES = ["mlx", "torch", "gguf", "llama"];
+const NAMES = ["mlx", "torch", "gguf", "llama", "tokens"];
 
 await main(async () => {
-  const args = process.argv.slice(2);
-  const names = args.filter((arg) => NAMES.includes(arg));
-  const options = args.filter((arg) => !NAMES.includes(arg));
-  if (options.some((arg) => arg !== "--small")) {
+  const { values, positionals: names } = parse();
+  const strings = Number(values.strings);
+  const isWrong =
+    names.some((name) => !NAMES.includes(name)) || !Number.isSafeInteger(strings) || strings < 1;
+  if (values.help || isWrong) {
     process.stdout.write(`${HELP}\n`);
-    return options.includes("--help") ? 0 : 2;
+    return values.help ? 0 : 2;
   }
   await setup();
   await build();
   // Packages that the build has just made.
   const checks = await import("./interop/checks.mjs");
-  const { python, torch, llama, missing } = await programs();
   const wanted = names.length > 0 ? names : NAMES;
+  const { python, torch, llama, missing } = await programs(wanted);
   const report = new Report();
   const folder = path.join(FOLDER, "work");
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const place = { folder, report };
-  if (wanted.includes("mlx") && python) await checks.mlx(python, place);
+  const large = !values.small;
+  if (wanted.includes("mlx") && python) await checks.mlx(python, place, { large });
   if (wanted.includes("torch") && torch) await checks.torch(torch, place);
   if (wanted.includes("gguf") && python) await checks.gguf(python, place);
-  const large = !options.includes("--small");
   if (wanted.includes("llama") && llama) await checks.llama(llama, place, { large });
+  if (wanted.includes("tokens") && python) {
+    const { tokenizers } = await import("./interop/tokenizers.mjs");
+    await tokenizers(python, llama, place, strings);
+  }
   await rm(folder, { recursive: true, force: true });
   for (const what of missing) process.stderr.write(`missing  ${what}\n`);
   process.stdout.write(
     `${report.checked} checked, ${report.failed} failed, ${missing.length} programs missing\n`,
   );
   if (report.checked === 0 && missing.length === 0) throw new ScriptError("nothing was checked");
-  return report.failed + missing.length > 0 ? 1 : 0;
+  return report.failed > 0 || (missing.length > 0 && !values.tolerant) ? 1 : 0;
 });
+
+function parse() {
+  const options = /** @type {const} */ ({
+    small: { type: "boolean" },
+    tolerant: { type: "boolean" },
+    strings: { type: "string", default: "2000" },
+    help: { type: "boolean" },
+  });
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    throw new ScriptError(`${/** @type {Error} */ (error).message}\n\n${HELP}`);
+  }
+}

@@ -69,6 +69,14 @@ async function decode({ model, context: length, dtype = "f32" }) {
   return () => evaluate(context, length, token);
 }
 
+/** The model loaded anew, and the first token behind a prompt where there is one. */
+async function start({ model, prompt: length, dtype = "f32" }) {
+  return async () => {
+    const context = await contextOf(model, dtype, Math.max(1, length));
+    if (length > 0) await evaluate(context, 0, prompt(length, model.vocab));
+  };
+}
+
 /** The processor that the library in use was compiled for, where the system tells. */
 function processor() {
   try {
@@ -79,4 +87,4 @@ function processor() {
 }
 
 const release = `llama.cpp ${llama.llamaCppRelease.release} for ${processor()}`;
-await serve(`node-llama-cpp ${version} (${release})`, { prefill, decode });
+await serve(`node-llama-cpp ${version} (${release})`, { prefill, decode, start });

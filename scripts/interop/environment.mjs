@@ -7,20 +7,39 @@ import { mustRun, npm, output, ROOT, ScriptError } from "../lib/run.mjs";
 export const FOLDER = path.join(ROOT, ".interop");
 
 const VENV = path.join(FOLDER, "venv");
-const WHEELS = ["mlx[cpu]==0.32.4", "mlx-lm==0.32.2", "gguf==0.19.0", "numpy==2.4.6"];
+const WHEELS = [
+  "mlx[cpu]==0.32.4",
+  "mlx-lm==0.32.2",
+  "gguf==0.19.0",
+  "numpy==2.4.6",
+  "sentencepiece==0.2.3",
+  "tokenizers==0.23.3",
+];
 const TORCH = "torch==2.15.0";
 const LLAMA = "3.22.1";
+/** Holds the vocabulary of Llama 1 and 2. */
+const VOCABULARY = "llama-tokenizer-js@1.2.2";
 
 /**
  * @typedef {object} Programs
  * @property {string} [python] - Has mlx-lm and gguf.
  * @property {string} [torch] - Has PyTorch; may be another.
- * @property {string} [llama] - node_modules with node-llama-cpp.
+ * @property {string} [llama] - node_modules with node-llama-cpp and the vocabulary of Llama.
  * @property {string[]} missing - What is not there, and why.
  */
 
-/** Installs what is missing and says what could not be had. @returns {Promise<Programs>} */
-export async function programs() {
+/** Which programs each comparison needs. @type {Readonly<Record<string, readonly ("python" | "torch" | "llama")[]>>} */
+const NEEDS = {
+  mlx: ["python"],
+  torch: ["torch"],
+  gguf: ["python"],
+  llama: ["llama"],
+  tokens: ["python", "llama"],
+};
+
+/** Installs what the comparisons need and says what could not be had. @param {readonly string[]} names @returns {Promise<Programs>} */
+export async function programs(names) {
+  const needed = new Set(names.flatMap((name) => NEEDS[name] ?? []));
   mkdirSync(FOLDER, { recursive: true });
   /** @type {string[]} */
   const missing = [];
@@ -34,9 +53,13 @@ export async function programs() {
       return undefined;
     }
   };
-  const python = await have("mlx-lm and gguf", () => wheels("mlx_lm, gguf", WHEELS));
-  const torch = await have("PyTorch", torchPython);
-  const llama = await have("llama.cpp", llamaPackages);
+  const python = !needed.has("python")
+    ? undefined
+    : await have("mlx-lm, gguf and tokenizers", () =>
+        wheels("mlx_lm, gguf, sentencepiece, tokenizers", WHEELS),
+      );
+  const torch = needed.has("torch") ? await have("PyTorch", torchPython) : undefined;
+  const llama = needed.has("llama") ? await have("llama.cpp", llamaPackages) : undefined;
   return { python, torch, llama, missing };
 }
 
@@ -46,7 +69,9 @@ async function wheels(modules, specs) {
   if (!existsSync(python)) await mustRun("python3", ["-m", "venv", VENV], { toStderr: true });
   if (output(python, ["-c", `import ${modules}`]) === undefined) {
     process.stderr.write(`Installing ${specs.join(", ")} …\n`);
-    await mustRun(python, ["-m", "pip", "install", "--quiet", ...specs], { toStderr: true });
+    await mustRun(python, ["-m", "pip", "install", "--quiet", "--retries", "1", ...specs], {
+      toStderr: true,
+    });
   }
   return python;
 }
@@ -64,14 +89,24 @@ async function llamaPackages() {
   const folder = path.join(FOLDER, "node");
   const modules = path.join(folder, "node_modules");
   const binary = `@node-llama-cpp/${process.platform}-${process.arch}`.replace("darwin", "mac");
-  if (!existsSync(path.join(modules, binary))) {
+  const isThere = [binary, "llama-tokenizer-js"].every((name) => existsSync(path.join(modules, name)));
+  if (!isThere) {
     process.stderr.write(`Installing node-llama-cpp ${LLAMA} …\n`);
     mkdirSync(folder, { recursive: true });
     writeFileSync(path.join(folder, "package.json"), '{"private": true}\n');
-    const specs = [`node-llama-cpp@${LLAMA}`, `${binary}@${LLAMA}`];
+    const specs = [`node-llama-cpp@${LLAMA}`, `${binary}@${LLAMA}`, VOCABULARY];
     // Its install script would compile llama.cpp, which the second package has compiled.
     await mustRun(
-      ...npm(["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", ...specs]),
+      ...npm([
+        "install",
+        "--prefix",
+        folder,
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--fetch-retries=1",
+        ...specs,
+      ]),
       {
         quiet: true,
       },

@@ -170,6 +170,18 @@ describe("openShards", () => {
     ]);
     const json = damaged("json", (path) => writeFileSync(join(path, "manifest.json"), "{"));
     expect(await failure(openShards(json))).toEqual(["FORMAT", expect.stringContaining("manifest.json")]);
+    for (const name of ["../../tokenizer.json", "/etc/passwd", ".hidden", ""]) {
+      const elsewhere = damaged(`elsewhere-${name.length}`, (path) => {
+        const manifest = join(path, "manifest.json");
+        const text = JSON.parse(readFileSync(manifest, "utf8")) as { tokenizer: { file: string } };
+        text.tokenizer.file = name;
+        writeFileSync(manifest, JSON.stringify(text));
+      });
+      expect(await failure(openShards(elsewhere))).toEqual([
+        "FORMAT",
+        expect.stringContaining("is not a plain file name"),
+      ]);
+    }
     const other = damaged("tokenizer", (path) =>
       copyFileSync(golden("tiny-sp.model"), join(path, "tokenizer.model")),
     );

@@ -14,6 +14,18 @@ const { tiny } = goldenJson<{
   };
 }>("tokenizer.json");
 
+/** Lists of ids, of which every third is that of a byte (3 to 258). */
+function randomIds(count: number, vocabSize: number): number[][] {
+  let state = 1;
+  const below = (end: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * end);
+  };
+  return Array.from({ length: count }, () =>
+    Array.from({ length: below(24) }, () => (below(3) === 0 ? 3 + below(256) : below(vocabSize))),
+  );
+}
+
 describe("a SentencePiece model", () => {
   it("gives the reference's ids for every string, and back", async () => {
     const tokenizer = await Tokenizer.load(golden("tiny-sp.model"));
@@ -36,6 +48,16 @@ describe("a SentencePiece model", () => {
       const stream = tokenizer.stream();
       expect(await tokenizer.decode(ids)).toBe(text);
       expect(ids.map((id) => stream.push(id)).join("") + stream.end()).toBe(text);
+    }
+  });
+
+  it("gives for random ids the same text as a stream as at once", async () => {
+    const tokenizer = await Tokenizer.load(golden("tiny-sp.model"));
+    for (const ids of randomIds(300, tokenizer.vocabSize)) {
+      const stream = tokenizer.stream();
+      expect(ids.map((id) => stream.push(id)).join("") + stream.end(), ids.join()).toBe(
+        await tokenizer.decode(ids),
+      );
     }
   });
 
@@ -67,6 +89,11 @@ describe("training", () => {
     expect([loaded.sha256, loaded.bosId, loaded.padId]).toEqual([trained.sha256, 0, 2]);
     const batch = await loaded.encodeBatch(strings);
     expect(await Promise.all(batch.map((ids) => loaded.decode(ids)))).toEqual(strings);
+    for (const ids of randomIds(200, loaded.vocabSize)) {
+      const stream = loaded.stream();
+      const streamed = ids.map((id) => stream.push(id)).join("") + stream.end();
+      expect(streamed, ids.join()).toBe(await loaded.decode(ids));
+    }
     const copy = join(folder, "copy.json");
     await loaded.save(copy);
     expect(readFileSync(copy).equals(readFileSync(path))).toBe(true);

@@ -52,6 +52,7 @@ export { PromptCache } from "./generate/prompt-cache.js";
 export { loadPromptCache, savePromptCache } from "./generate/prompt-cache-file.js";
 export type { FinishReason } from "./generate/text-writer.js";
 export type { Token, TokenLogprob } from "./generate/tokens.js";
+export { type DownloadProgress, type FetchModelOptions, fetchModel, isHubName } from "./hub/fetch-model.js";
 export { CORENET_NAMES, HF_NAMES } from "./openelm/checkpoint-names.js";
 export {
   OPENELM_SIZES,

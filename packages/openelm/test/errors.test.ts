@@ -11,6 +11,13 @@ optim: { kind: adamw, lr: 0.001 }
 steps: 2
 `;
 
+/** A hub that nobody reaches, and a cache that has nothing. */
+const NO_HUB = {
+  HF_ENDPOINT: "http://127.0.0.1:9",
+  HF_HUB_CACHE: join(temporary(), "none"),
+  HF_HUB_OFFLINE: "",
+};
+
 /** A folder with some files in it. */
 function folder(files: Record<string, string>): string {
   const place = temporary();
@@ -29,6 +36,18 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
     ["a folder without a model", ["describe", "./nothing"], {}, /nothing does not exist/],
     ["a config.json that is no JSON", ["describe", "."], { "config.json": "{" }, /config\.json is not JSON/],
     ["generating from nothing", ["generate", "-m", "nothing", "-p", "x"], {}, /nothing does not exist/],
+    [
+      "a model of a hub that cannot be reached",
+      ["generate", "-m", "nobody/nothing", "-p", "x"],
+      {},
+      /nobody\/nothing is not in the cache, and http:\/\/127\.0\.0\.1:9 cannot be reached/,
+    ],
+    [
+      "the same for a conversion",
+      ["convert", "nobody/nothing", "m.gguf", "--to", "gguf"],
+      {},
+      /nobody\/nothing is not in the cache/,
+    ],
     ["a text that is missing", ["train", "--text", "nothing.txt"], {}, /nothing\.txt cannot be read/],
     [
       "a text that is too short",
@@ -77,7 +96,7 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
       /holds other files/,
     ],
   ])("%s", async (_, args, files, message) => {
-    const { code, stderr, stdout } = await openelm(args, { cwd: folder(files) });
+    const { code, stderr, stdout } = await openelm(args, { cwd: folder(files), env: NO_HUB });
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(/^error /);
     expect(stderr).not.toMatch(/^\s+at /m);

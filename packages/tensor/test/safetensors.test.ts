@@ -45,6 +45,18 @@ function short(name: string): string {
 const all = (): Record<string, Tensor> =>
   Object.fromEntries(DTYPES.map((dtype) => [`x.${dtype}`, arange(6).reshape([2, 3]).to(dtype)]));
 
+test("a safetensors file with axes beyond what counts exactly, beside one of 0, is refused", async () => {
+  const header = (size: string): string =>
+    `{"x":{"dtype":"F32","shape":[0,${size}],"data_offsets":[0,0]}}      `;
+  for (const size of ["18446744073709551615", "9007199254740993"]) {
+    const file = raw(`axes-${size}`, header(size));
+    await expect(loadSafetensors(file)).rejects.toThrow(FormatError);
+    await expect(loadSafetensors(file)).rejects.toThrow(/tensor "x" has the shape \[0, \d+\]/);
+  }
+  using loaded = await loadSafetensors(raw("axes-exact", header("9007199254740991")));
+  expect(loaded.get("x")?.size).toBe(0);
+});
+
 describe("safetensors", () => {
   test.each([true, false])("values come back in every dtype, mmap %s", async (mmap) => {
     const file = path(`all-${mmap}.safetensors`);

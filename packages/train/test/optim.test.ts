@@ -162,6 +162,15 @@ describe("AdamW", () => {
     );
     expect(() => optimizer.load(new Map([["m.bias", tensor(VECTOR)]]))).toThrow(FormatError);
     expect(() => optimizer.load(new Map([["m.bias", tensor(VECTOR)]]))).toThrow(/step is missing/);
+    const state = (change: Record<string, Tensor>): Map<string, Tensor> =>
+      new Map(
+        Object.entries({ step: tensor(1), "m.bias": tensor(VECTOR), "v.bias": tensor(VECTOR), ...change }),
+      );
+    expect(() => optimizer.load(state({ step: tensor([1]) }))).toThrow(/step must be one number of f32/);
+    expect(() => optimizer.load(state({ step: tensor(1, { dtype: "i32" }) }))).toThrow(/step must be one/);
+    expect(() => optimizer.load(state({ "v.bias": tensor(VECTOR, { dtype: "bf16" }) }))).toThrow(
+      /v\.bias is bf16, the parameter f32/,
+    );
     expect(() => new AdamW(model, { lr: -1 })).toThrow(UsageError);
     expect(() => new AdamW(model, { lr: 1, betas: [0.9, 1] })).toThrow(/betas/);
   });

@@ -1,8 +1,10 @@
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// What went wrong, as callers match it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +96,27 @@ impl std::error::Error for Error {}
 ///
 /// Parsers of other crates may panic on hostile input (a slice inside a character, an index out of range);
 /// what they built so far is dropped, so nothing half-made is seen afterwards.
+///
+/// One about a file is told by the error alone; a defect of ours is also printed, as panics are.
 pub fn guard<T>(kind: ErrorKind, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Error::new(kind, format!("{what}: {}", panic_message(&*panic)))))
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                print(info);
+            }
+        }));
+    });
+    let outer = QUIET.replace(kind == ErrorKind::Format);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(outer);
+    result.unwrap_or_else(|panic| Err(Error::new(kind, format!("{what}: {}", panic_message(&*panic)))))
+}
+
+thread_local! {
+    /// Whether a panic of this thread is about a file that is being read.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 use tokenizers::{DecoderWrapper, Tokenizer};
 
 use crate::error::{Error, ErrorKind, Result, guard};
+use crate::growth;
 
 /// A `tokenizer.json`, run by the `tokenizers` crate.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct HuggingFace {
 impl HuggingFace {
     pub fn parse(bytes: &[u8]) -> Result<HuggingFace> {
         guard(ErrorKind::Format, "tokenizer.json", || {
+            growth::check(bytes)?;
             let mut tokenizer = Tokenizer::from_bytes(bytes)
                 .map_err(|error| Error::new(ErrorKind::Format, format!("not a tokenizer.json: {error}")))?;
             // Both belong to whoever makes batches; a padded length in a file must not decide what is allocated.

@@ -7,6 +7,7 @@
 
 mod bpe_trainer;
 mod error;
+mod growth;
 mod hugging_face;
 mod pool;
 mod prefix_index;

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { FileError, FormatError } from "@openelm/native";
+import { renderBounded } from "./bounded-interpreter.js";
 
 /** One turn of a conversation. */
 export interface Message {
@@ -15,6 +16,9 @@ export interface TemplateTokens {
   readonly bos?: string | undefined;
   readonly eos?: string | undefined;
 }
+
+/** Characters of a template; reading one takes time that grows with the square of it. */
+const MAX_SOURCE = 1 << 17;
 
 /**
  * What OpenELM's instruct models were tuned with: each turn is its role as a marker on a line, its text, and the
@@ -49,6 +53,8 @@ export class ChatTemplate {
   constructor(source: string, tokens: TemplateTokens = {}) {
     this.source = source;
     this.#tokens = tokens;
+    if (source.length > MAX_SOURCE)
+      throw new FormatError(`the chat template has ${source.length} characters, more than ${MAX_SOURCE}`);
     try {
       this.#template = new Template(source);
     } catch (cause) {
@@ -85,7 +91,7 @@ export class ChatTemplate {
    * The text of a conversation.
    *
    * @param options - Whether it ends where the model is to answer (`true`).
-   * @throws FormatError if the template refuses the messages.
+   * @throws FormatError if the template refuses the messages, or takes more steps or memory than a conversation needs.
    */
   render(
     messages: readonly Message[],
@@ -93,7 +99,7 @@ export class ChatTemplate {
   ): string {
     const { bos = "", eos = "" } = this.#tokens;
     try {
-      return this.#template.render({
+      return renderBounded(this.#template, {
         messages: messages.map((message) => ({ ...message })),
         add_generation_prompt: addGenerationPrompt,
         bos_token: bos,

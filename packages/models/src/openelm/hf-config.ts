@@ -2,6 +2,7 @@
 import { ConfigError, FormatError, isOpenELMError } from "@openelm/native";
 import { ACTIVATIONS, type Activation } from "@openelm/nn";
 import type { DType } from "@openelm/tensor";
+import { shown } from "../convert/shown.js";
 import { type OpenELMConfig, openelmConfig } from "./config.js";
 import { expandMultipliers, layerwiseScaling, type Multipliers } from "./layerwise-scaling.js";
 
@@ -21,6 +22,8 @@ const DTYPE_NAMES: Partial<Record<DType, string>> = {
 const ACTIVATION_NAMES: Partial<Record<Activation, string>> = { gelu_tanh: "gelu_pytorch_tanh" };
 
 const EPS = 1e-6;
+/** A hundred times the layers of the largest OpenELM. */
+const MAX_LAYERS = 4096;
 
 /**
  * What goes into `config.json` for a model whose weights have `dtype`.
@@ -116,7 +119,7 @@ export function fromHFConfig(json: HFConfig, path = "config.json"): OpenELMConfi
   try {
     const config = openelmConfig({
       vocabSize,
-      layers: read.number("num_transformer_layers", 12),
+      layers: read.layers("num_transformer_layers", 12),
       modelDim: read.number("model_dim", 2048),
       headDim: read.number("head_dim", 128),
       headsPerKvHead: read.number("num_gqa_groups", 1),
@@ -153,13 +156,22 @@ class Reader {
   }
 
   bad(key: string, what: string): FormatError {
-    const got = JSON.stringify(this.#json[key]) ?? "nothing";
-    return new FormatError(`${this.#path}: ${key} must be ${what}, got ${got}`, { path: this.#path });
+    return new FormatError(
+      `${this.#path}: ${key} must be ${what}, got ${shown(this.#json[key] ?? "nothing")}`,
+      { path: this.#path },
+    );
   }
 
   number(key: string, fallback: number): number {
     const value = this.#json[key] ?? fallback;
     if (typeof value !== "number" || !Number.isFinite(value)) throw this.bad(key, "a number");
+    return value;
+  }
+
+  /** A number of layers, of each of which something is made before any tensor has been seen. */
+  layers(key: string, fallback: number): number {
+    const value = this.number(key, fallback);
+    if (value > MAX_LAYERS) throw this.bad(key, `at most ${MAX_LAYERS}`);
     return value;
   }
 

@@ -12,6 +12,7 @@ import {
   type LossParts,
   linearCrossEntropyLoss,
   Module,
+  QuantizedEmbedding,
   RMSNorm,
 } from "@openelm/nn";
 import {
@@ -25,6 +26,7 @@ import {
   scope,
   type Tensor,
 } from "@openelm/tensor";
+import { modelPlace } from "../hub/model-place.js";
 import { HF_NAMES } from "./checkpoint-names.js";
 import { type OpenELMConfig, type OpenELMOptions, type OpenELMSize, openelmConfig } from "./config.js";
 import { readModelFolder } from "./files.js";
@@ -178,9 +180,12 @@ export class OpenELM extends Module {
    * Loads a model from a folder with `config.json` and `model.safetensors` or its parts, as the Hugging Face port and
    * mlx-lm have them, quantized or not. Weights are not initialized first.
    *
+   * @param name - A folder, or a model of the Hugging Face hub such as `apple/OpenELM-270M`, as {@link fetchModel} takes it.
+   *
    * @throws FileError if a file is missing, FormatError if one does not hold what it should.
    */
-  static async load(folder: string, options: LoadModelOptions = {}): Promise<OpenELM> {
+  static async load(name: string, options: LoadModelOptions = {}): Promise<OpenELM> {
+    const folder = await modelPlace(name);
     const { config, quantization, weights } = await readModelFolder(folder);
     const model = new OpenELM(config);
     if (quantization !== undefined) quantizeLike(model, quantization, weights);
@@ -212,7 +217,7 @@ export class OpenELM extends Module {
     }
     if (cache !== undefined) this.#checkCache(cache, batch);
     const caches = cache?.layersFor(time);
-    let stream: ResidualStream = { xBTD: this.tokenEmbeddings.forward(idsBT) };
+    let stream: ResidualStream = { xBTD: this.#embed(idsBT) };
     for (const [i, layer] of this.layers.entries()) {
       const before = stream;
       stream = scope(() => layer.forwardStream(before, { cache: caches?.[i], documents }));
@@ -223,6 +228,17 @@ export class OpenELM extends Module {
     const y = scope(() => normed(last, this.norm).y);
     free(last);
     return y;
+  }
+
+  /** Vectors in the dtype that norms have: codes may have scales of another, such as f16 beside f32 in folders from GGUF. */
+  #embed(idsBT: Tensor): Tensor {
+    const table: Module = this.tokenEmbeddings;
+    const xBTD = this.tokenEmbeddings.forward(idsBT);
+    const { dtype } = this.norm.weight;
+    if (!(table instanceof QuantizedEmbedding) || xBTD.dtype === dtype) return xBTD;
+    const wanted = xBTD.to(dtype);
+    xBTD.dispose();
+    return wanted;
   }
 
   #checkCache({ layerCount, batch: rows }: KVCache, batch: number): void {

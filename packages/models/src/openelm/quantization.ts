@@ -1,5 +1,6 @@
 //! How the weights of a folder are quantized, as `config.json` says it in the words of MLX.
 import { FormatError } from "@openelm/native";
+import { shown } from "../convert/shown.js";
 
 /** Bits of a code, and weights that share a scale and a bias. */
 export interface AffineGroups {
@@ -41,7 +42,7 @@ function groups(value: unknown, key: string, path: string): AffineGroups {
     [32, 64, 128].includes(group as number);
   if (isKnown && mode === "affine") return { bits: bits as number, group: group as number };
   throw new FormatError(
-    `${path}: ${key} must have bits 2 to 8, group_size 32, 64 or 128 and the mode affine, got ${JSON.stringify(value).slice(0, 200)}`,
+    `${path}: ${key} must have bits 2 to 8, group_size 32, 64 or 128 and the mode affine, got ${shown(value)}`,
     { path },
   );
 }

@@ -1,11 +1,11 @@
 //! Files that are cut off, that lie about themselves or that would have code executed.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { NewFile } from "../../src/convert/files/new-file.js";
 import { ZipWriter } from "../../src/convert/zip/zip-writer.js";
 import { convertModel, openModel } from "../../src/index.js";
-import { GROUPED, savedModel, temporary } from "./support.js";
+import { GROUPED, golden, savedModel, temporary } from "./support.js";
 
 /** An archive as torch writes it, with any pickle and records. */
 async function archive(
@@ -107,6 +107,14 @@ describe("a pickle", () => {
   test("that doubles a list a thousand times takes no more memory than it has bytes", async () => {
     const double = Array.from({ length: 1000 }, (_, i) => `](j${u32(i)}j${u32(i)}er${u32(i + 1)}`).join("");
     await refuses(await archive(`\x80\x02]r${u32(0)}${double}}.`), /no tensors by name/);
+  });
+
+  test("whose keys are lists of lists a thousand times over is refused in no time", async () => {
+    const double = Array.from({ length: 1000 }, (_, i) => `](j${u32(i)}j${u32(i)}er${u32(i + 1)}`).join("0");
+    await refuses(
+      await archive(`\x80\x02]r${u32(0)}0${double}0}j${u32(1000)}K\x01s.`),
+      /no tensors by name; it has \[/,
+    );
   });
 
   test("that stores at the largest index takes no more memory for it", async () => {
@@ -312,6 +320,45 @@ describe("a folder", () => {
     const config = JSON.parse(readFileSync(join(path, "config.json"), "utf8"));
     writeFileSync(join(path, "config.json"), JSON.stringify({ ...config, quantization }));
     await refuses(path, /bits 2 to 8, group_size 32, 64 or 128/);
+  });
+
+  const DEEP = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+
+  test.each([
+    ["config.json", "vocab_size", /vocab_size must be a number, got \[\[\[\[…\]\]\]\]/],
+    ["config.json", "quantization", /quantization must have bits 2 to 8/],
+    ["model.safetensors.index.json", "weight_map", /must name files of the folder, got \[\[\[/],
+  ])(
+    "whose %s has values that are nested without an end is refused for what they are",
+    async (name, key, what) => {
+      const path = await savedModel();
+      const file = join(path, name);
+      const value = key === "weight_map" ? `{"a":${DEEP}}` : DEEP;
+      const others = existsSync(file) ? readFileSync(file, "utf8").trim().slice(0, -1) : '{"a":1';
+      // The last one of a key counts.
+      writeFileSync(file, `${others},"${key}":${value}}`);
+      await refuses(path, what);
+    },
+  );
+
+  test.each([4097, 1e9, 2 ** 53])(
+    "with %d layers is refused before anything is made of them",
+    async (layers) => {
+      const path = await savedModel();
+      const json = JSON.parse(readFileSync(join(path, "config.json"), "utf8"));
+      const { num_query_heads: _, num_kv_heads: __, ...rest } = json;
+      const config = { ...rest, num_transformer_layers: layers, ffn_multipliers: [1, 2] };
+      writeFileSync(join(path, "config.json"), JSON.stringify(config));
+      await refuses(path, /num_transformer_layers must be at most 4096/);
+    },
+  );
+
+  test("whose tokenizer's configuration is no JSON is refused", async () => {
+    const path = await savedModel({ vocabSize: 1024 });
+    copyFileSync(golden("tiny-sp.model"), join(path, "tokenizer.model"));
+    writeFileSync(join(path, "tokenizer_config.json"), "{");
+    const converting = convertModel(path, join(temporary(), "m.gguf"), { to: "gguf" });
+    await expect(converting).rejects.toThrow(/tokenizer_config\.json is not JSON/);
   });
 
   test("without a configuration is no model", async () => {

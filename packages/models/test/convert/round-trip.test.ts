@@ -1,8 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Generator, normal, QuantizedTensor, tensor } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
-import { type ConvertOptions, convertModel, OpenELM, openModel } from "../../src/index.js";
-import { randomIds } from "../tiny.js";
+import { type ConvertOptions, convertModel, generate, OpenELM, openModel } from "../../src/index.js";
+import { letters, randomIds } from "../tiny.js";
 import {
   difference,
   filesIn,
@@ -297,3 +298,73 @@ function asMlxWrites(folder: string, rename = (name: string): string => name): s
   writeFileSync(file, Buffer.concat([length, json, ...parts]));
   return folder;
 }
+
+/** Ids alone count. */
+const NO_TEXT = { tokenizer: letters, stopIds: [], addBos: false };
+
+test("a folder of codes from GGUF, with scales of f16 beside norms of f32, generates as its plain numbers do", async () => {
+  const source = await savedModel({ ...GROUPED, layers: 2 });
+  const [file, codes, plain] = ["m.gguf", "codes", "plain"].map((name) => join(temporary(), name)) as [
+    string,
+    string,
+    string,
+  ];
+  await convertModel(source, file, { to: "gguf", encoding: "q8_0" });
+  await convertModel(file, codes, { to: "mlx" });
+  await convertModel(file, plain, { to: "hf", dtype: "f32" });
+  const ids = randomIds([1, 9]);
+  expect(difference(await logitsOf(codes, ids), await logitsOf(plain, ids))).toBeLessThan(1e-2);
+  const model = (await OpenELM.load(codes)).eval();
+  const { ids: text } = await generate(model, [1, 2, 3], { ...NO_TEXT, maxTokens: 6 }).result();
+  const other = (await OpenELM.load(plain)).eval();
+  expect(text).toEqual((await generate(other, [1, 2, 3], { ...NO_TEXT, maxTokens: 6 }).result()).ids);
+});
+
+describe("codes that were made plain and rounded again", () => {
+  const again = (from: QuantizedTensor): QuantizedTensor =>
+    QuantizedTensor.from(from.dequantize({ dtype: "f32" }), {
+      bits: from.bits,
+      group: from.group,
+      scaleDtype: "f32",
+    });
+
+  test("are other ones where the last code was not in use", async () => {
+    const group = [-10, 4.45, ...Array.from({ length: 30 }, () => 0)];
+    const first = QuantizedTensor.from(tensor([group]), { bits: 4, group: 32, scaleDtype: "f32" });
+    const second = again(first);
+    expect(await first.scales.array()).toEqual([[1]]);
+    expect((await second.scales.array()) as number[][]).toEqual([[Math.fround(10 / 11)]]);
+    expect(await second.codes.array()).not.toEqual(await first.codes.array());
+  });
+
+  test.each([2, 4, 8])(
+    "are the same, scales and all, in exactly the groups where it was, at %i bits",
+    async (bits) => {
+      const weights = normal([64, 256], { generator: new Generator(5) });
+      const first = QuantizedTensor.from(weights, { bits, group: 32, scaleDtype: "f32" });
+      const parts = async ({ codes, scales, biases }: QuantizedTensor): Promise<readonly Uint32Array[]> => {
+        const words = [codes, scales, biases].map(
+          async (part) => new Uint32Array((await part.bytes()).slice().buffer),
+        );
+        return Promise.all(words);
+      };
+      const [a, b] = [await parts(first), await parts(again(first))];
+      const groups = (64 * 256) / 32;
+      let back = 0;
+      for (let g = 0; g < groups; g++) {
+        const codes = (all: readonly Uint32Array[]): string =>
+          String(all[0]!.slice(g * bits, (g + 1) * bits));
+        const isSame = codes(a) === codes(b) && a[1]![g] === b[1]![g] && a[2]![g] === b[2]![g];
+        const used = a[0]!.slice(g * bits, (g + 1) * bits);
+        const last = Array.from(used).some((word) =>
+          Array.from({ length: 32 / bits }, (_, i) => (word >>> (i * bits)) & (2 ** bits - 1)).includes(
+            2 ** bits - 1,
+          ),
+        );
+        expect(isSame, `group ${g}`).toBe(last);
+        if (isSame) back++;
+      }
+      expect(back).toBeGreaterThan(groups / 2);
+    },
+  );
+});

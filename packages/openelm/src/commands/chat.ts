@@ -28,7 +28,7 @@ export function chatCommand(): Command {
         "/help lists what can be said beside messages. Ctrl-C stops an answer; twice leaves.\n" +
         "Without a terminal each line of the standard input is a message.",
     )
-    .requiredOption("-m, --model <folder>", "a model's folder, or that of a run")
+    .requiredOption("-m, --model <folder>", "a model's folder, that of a run, or a model of the hub")
     .option("--system <text>", "what the model is told before the first turn");
   return generationOptions(command, { maxTokens: 512 })
     .option("--conversation <file>", "go on with a conversation that /save wrote")

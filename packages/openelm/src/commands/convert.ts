@@ -47,7 +47,7 @@ export function convertCommand(): Command {
     )
     .argument(
       "<source>",
-      "a model's folder or that of a run, a .pt file, a .gguf file, or an adapter's folder",
+      "a model's folder or that of a run, a .pt file, a .gguf file, a model of the hub, or an adapter's folder",
     )
     .argument("<destination>", "a folder for hf and mlx, a file for corenet and gguf")
     .addOption(
@@ -91,6 +91,7 @@ export function convertCommand(): Command {
         "openelm convert checkpoint_average.pt OpenELM-1_1B --to hf --dtype bf16",
         "openelm convert training_checkpoint_last.pt model --to hf --state ema",
         "openelm convert OpenELM-3B OpenELM-3B-4bit --to mlx --bits 4 --group 32",
+        "openelm convert apple/OpenELM-450M OpenELM-450M.gguf --to gguf --tokenizer tokenizer.model",
         "openelm convert runs/quickstart quickstart.gguf --to gguf",
         "openelm convert OpenELM-270M tuned.gguf --to gguf --adapter my-adapter",
         "openelm convert mlx-adapters peft-adapter --to peft",

@@ -30,7 +30,7 @@ export function generateCommand(): Command {
   const command = new Command("generate")
     .summary("continue a prompt with a model")
     .description("Continues a prompt. The text appears as it is made; of several prompts when all are done.")
-    .requiredOption("-m, --model <folder>", "a model's folder, or that of a run")
+    .requiredOption("-m, --model <folder>", "a model's folder, that of a run, or a model of the hub")
     .option(
       "-p, --prompt <text>",
       "what to continue (may be repeated); - reads the standard input",

@@ -3,9 +3,20 @@ import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@openelm/data";
-import { type LoadModelOptions, loadAdapter, OpenELM } from "@openelm/models";
+import {
+  type DownloadProgress,
+  fetchModel,
+  isHubName,
+  type LoadModelOptions,
+  loadAdapter,
+  OpenELM,
+} from "@openelm/models";
 import { FileError } from "@openelm/native";
 import { LoRALinear } from "@openelm/nn";
+import { bytes } from "../cli/format.js";
+import { interruptible } from "../cli/interrupt.js";
+import { Output } from "../cli/output.js";
+import { showProgress } from "../cli/progress.js";
 
 /** A model with its tokenizer. */
 export interface LoadedModel {
@@ -17,7 +28,8 @@ export interface LoadedModel {
 const TOKENIZER_FILES = ["tokenizer.json", "tokenizer.model"];
 
 /**
- * The folder with the model's files: `folder` itself, or that of the finished model or newest checkpoint of a run.
+ * The folder with the model's files: `folder` itself, that of the finished model or newest checkpoint of a run, or that of
+ * a model of the hub, which is downloaded if need be.
  *
  * @throws FileError if there is none.
  */
@@ -31,10 +43,19 @@ export async function findModelFolder(folder: string): Promise<string> {
     };
     if (isModel(join(checkpoints, name))) return join(checkpoints, name);
   }
+  if (!existsSync(folder) && isHubName(folder)) return download(folder);
   const what = existsSync(folder)
     ? "holds no model: config.json, model.safetensors and tokenizer.json are needed"
     : "does not exist";
   throw new FileError(`${folder} ${what}`, { path: folder });
+}
+
+/** Brings a model of the hub into the cache, and shows how far that is. */
+async function download(name: string): Promise<string> {
+  const view = showProgress(new Output(), name, "bytes");
+  const onProgress = ({ done, total, file }: DownloadProgress): void =>
+    view.update({ done, total, detail: `${file}, ${bytes(done)} of ${bytes(total)}` });
+  return interruptible((signal) => fetchModel(name, { signal, onProgress }).finally(() => view.end()));
 }
 
 /** What a model is loaded with. */
@@ -67,10 +88,11 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   throw new FileError(`${folder} has no ${TOKENIZER_FILES.join(" or ")}`, { path: folder });
 }
 
-/** What is converted: a file as it is, of a run's folder the model inside. */
+/** What is converted: a file as it is, of a run's folder the model inside, of a model of the hub its folder. */
 export async function modelSource(path: string): Promise<string> {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  return isFolder ? findModelFolder(path) : path;
+  const isRemote = !existsSync(path) && isHubName(path);
+  return isFolder || isRemote ? findModelFolder(path) : path;
 }
 
 /** Puts an adapter into a model that is not trained any more. */

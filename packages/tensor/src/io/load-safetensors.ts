@@ -160,14 +160,22 @@ async function identity(path: string): Promise<string> {
 }
 
 function openHeader(path: string): Header {
+  let header: Header;
   try {
-    return JSON.parse(core.openSafetensors(path)) as Header;
+    header = JSON.parse(core.openSafetensors(path)) as Header;
   } catch (error) {
     const { message } = error as Error;
     if (isOpenELMError(error, "FORMAT")) throw new FormatError(message, { path, cause: error });
     if (isOpenELMError(error, "FILE")) throw new FileError(message, { path, cause: error });
     throw error;
   }
+  // Beside an axis of 0 the others may be any numbers, also such as a double does not hold.
+  const strange = header.tensors.find(({ shape }) => !shape.every(Number.isSafeInteger));
+  if (strange === undefined) return header;
+  core.closeSafetensors(header.file);
+  throw new FormatError(`${path}: tensor "${strange.name}" has the shape [${strange.shape.join(", ")}]`, {
+    path,
+  });
 }
 
 function dtypeOf(path: string, { name, dtype }: SafetensorsEntry): DType {

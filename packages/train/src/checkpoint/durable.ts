@@ -1,7 +1,7 @@
 //! Files and folders that are there as a whole or not at all.
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FileError } from "@openelm/native";
 
@@ -37,7 +37,9 @@ export function asFileError(error: unknown, path: string, verb: "read" | "write"
 export async function factsOf(path: string): Promise<FileFacts> {
   const hash = createHash("sha256");
   let bytes = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+  // A small file costs no large buffer.
+  const highWaterMark = Math.min(1 << 20, Math.max(1 << 12, (await stat(path)).size));
+  for await (const piece of createReadStream(path, { highWaterMark }) as AsyncIterable<Buffer>) {
     hash.update(piece);
     bytes += piece.length;
   }

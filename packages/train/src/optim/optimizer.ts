@@ -170,9 +170,15 @@ export function readSlots(
       problems.push(
         `${key} has shape [${value.shape.join(", ")}], the parameter [${parameter.shape.join(", ")}]`,
       );
+    } else if (value.dtype !== parameter.dtype) {
+      problems.push(`${key} is ${value.dtype}, the parameter ${parameter.dtype}`);
     } else found[which]!.set(path, value);
   }
-  for (const key of others) if (!state.has(key)) problems.push(`${key} is missing`);
+  for (const key of others) {
+    const value = state.get(key);
+    if (value === undefined) problems.push(`${key} is missing`);
+    else if (value.dtype !== "f32" || value.rank !== 0) problems.push(`${key} must be one number of f32`);
+  }
   const [first, ...rest] = found;
   for (const other of rest) {
     for (const path of first!.keys())

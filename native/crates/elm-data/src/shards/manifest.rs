@@ -172,6 +172,10 @@ impl Manifest {
         if manifest.dtype != Width::for_vocabulary(manifest.tokenizer.vocab_size as usize) {
             return Err(Error::format(&path, "the dtype does not fit the vocabulary"));
         }
+        if !is_plain(&manifest.tokenizer.file) {
+            let text = format_args!("{:?} is not a plain file name", manifest.tokenizer.file);
+            return Err(Error::format(&path, text));
+        }
         for split in [Split::Train, Split::Validation] {
             manifest.split(split).check(manifest.dtype).map_err(|what| Error::format(&path, what))?;
         }
@@ -208,10 +212,7 @@ impl SplitInfo {
     fn check(&self, width: Width) -> std::result::Result<(), String> {
         let mut sum = SplitInfo::default();
         for shard in &self.shards {
-            // A name with a separator would reach files outside the folder.
-            let plain =
-                |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':']);
-            if !plain(&shard.file) || !plain(&shard.index) {
+            if !is_plain(&shard.file) || !is_plain(&shard.index) {
                 return Err(format!("{:?} is not a plain file name", shard.file));
             }
             let sizes = shard.token_bytes(width).zip(shard.index_bytes());
@@ -232,6 +233,11 @@ impl SplitInfo {
         }
         Ok(())
     }
+}
+
+/// Whether a name stays in the folder: with a separator it would reach other files.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
 }
 
 /// Compares every shard of a folder with the hashes of its manifest.

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, FormatError } from "@openelm/native";
 import { readSafetensorsHeader, type SafetensorsEntry } from "@openelm/tensor";
+import { shown } from "../shown.js";
 import type { FileLayout } from "../source.js";
 import { type Encoding, type FloatName, rowBytes, type ScaleName, type Weight } from "../weight.js";
 import { FLOAT_BY_DTYPE } from "./safetensors-layout.js";
@@ -92,7 +93,7 @@ export async function filesOf(
   for (const name of names) {
     // A name that leads elsewhere would have another file read than the folder's.
     if (typeof name !== "string" || !/^[\w.-]+\.safetensors$/.test(name)) {
-      throw bad(`weight_map must name files of the folder, got ${JSON.stringify(name)}`);
+      throw bad(`weight_map must name files of the folder, got ${shown(name)}`);
     }
   }
   return { names: (names as string[]).sort(), index };

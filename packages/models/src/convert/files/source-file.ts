@@ -3,12 +3,16 @@ import { FileError, FormatError } from "@openelm/native";
 
 /** Most bytes of one read call. */
 const MOST = 1 << 30;
+/** Bytes that are read at once where fewer are wanted: headers are read in many small parts that lie close together. */
+const WINDOW = 1 << 16;
 
 /** A file that is read by place, never beyond its end. */
 export class SourceFile {
   readonly path: string;
   readonly size: number;
   readonly #handle: FileHandle;
+  /** Some bytes of the file, and where they begin. */
+  #window: { readonly at: number; readonly bytes: Uint8Array } = { at: 0, bytes: new Uint8Array(0) };
 
   private constructor(path: string, size: number, handle: FileHandle) {
     this.path = path;
@@ -35,6 +39,16 @@ export class SourceFile {
     if (!(at >= 0 && length >= 0 && at + length <= this.size)) {
       throw this.bad(at, `${length} bytes are wanted, but the file has ${this.size}`);
     }
+    if (length > WINDOW / 4) return this.#readAll(at, length);
+    let { at: start, bytes } = this.#window;
+    if (at < start || at + length > start + bytes.length) {
+      [start, bytes] = [at, await this.#readAll(at, Math.min(WINDOW, this.size - at))];
+      this.#window = { at: start, bytes };
+    }
+    return bytes.slice(at - start, at - start + length);
+  }
+
+  async #readAll(at: number, length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; ) {
       const { bytesRead } = await this.#handle.read(bytes, done, Math.min(length - done, MOST), at + done);

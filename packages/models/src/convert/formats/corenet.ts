@@ -6,7 +6,8 @@ import { type OpenELMConfig, openelmConfig } from "../../openelm/config.js";
 import { SourceFile } from "../files/source-file.js";
 import { type ConfigHints, inferConfig } from "../infer-config.js";
 import { unpickle } from "../pickle/unpickle.js";
-import { PickleTuple, type PickleValue, StoredTensor } from "../pickle/values.js";
+import { type PickleValue, StoredTensor } from "../pickle/values.js";
+import { shown } from "../shown.js";
 import { fitted, type ModelSource } from "../source.js";
 import { isNamedSize } from "../vocabulary/size.js";
 import { FLOAT_SIZE, type FloatName, rowBytes, type Weight } from "../weight.js";
@@ -148,7 +149,7 @@ function stateOf(value: PickleValue, state: "model" | "ema", file: SourceFile): 
   if (!(value instanceof Map)) throw file.bad(0, "the pickle holds no dictionary");
   const inner = STATE_KEYS[state].map((key) => value.get(key)).find((found) => found instanceof Map);
   if (inner === undefined && state === "ema") {
-    throw file.bad(0, `the file has no moving average; it has ${shown(value)}`);
+    throw file.bad(0, `the file has no moving average; it has ${keysOf(value)}`);
   }
   const dictionary = inner instanceof Map ? inner : value;
   const tensors = new Map<string, StoredTensor>();
@@ -157,15 +158,14 @@ function stateOf(value: PickleValue, state: "model" | "ema", file: SourceFile): 
     tensors.set(key.replace(/^(?:module|_orig_mod)\./, ""), entry);
   }
   if (tensors.size > 0) return tensors;
-  throw file.bad(0, `the file has no tensors by name; it has ${shown(value)}`);
+  throw file.bad(0, `the file has no tensors by name; it has ${keysOf(value)}`);
 }
 
-/** Keys of a dictionary, for a message. */
-function shown(map: Map<PickleValue, PickleValue>): string {
-  const keys = Array.from(map.keys(), (key) =>
-    key instanceof PickleTuple ? "a tuple" : String(key).slice(0, 40),
-  );
-  return keys.slice(0, 8).join(", ") || "nothing";
+/** Keys of a dictionary, for a message. A key may be a list that holds itself. */
+function keysOf(map: Map<PickleValue, PickleValue>): string {
+  const keys = [...map.keys()].slice(0, 8);
+  const texts = keys.map((key) => (typeof key === "string" ? key.slice(0, 40) : shown(key)));
+  return texts.join(", ") || "nothing";
 }
 
 function configFrom(

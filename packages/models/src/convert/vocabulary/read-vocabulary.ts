@@ -1,6 +1,7 @@
 //! The tokenizer in the files beside a model.
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { parseObject } from "../formats/folder.js";
 import type { GgufVocabulary } from "./gguf-vocabulary.js";
 import { parseSentencePiece } from "./sentencepiece.js";
 import { type NamedTokens, parseTokenizerJson } from "./tokenizer-json.js";
@@ -25,7 +26,7 @@ export async function readVocabulary(files: readonly string[]): Promise<GgufVoca
 
 async function namedTokens(file: string | undefined): Promise<NamedTokens> {
   if (file === undefined) return {};
-  const config = JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
+  const config = parseObject(await readFile(file, "utf8"), file);
   const token = (key: string): string | undefined => {
     const value = config[key];
     const content =

@@ -1,0 +1,122 @@
+// Changes of protocol buffers: fields that are missing, twice, of another kind or longer than what holds them.
+import { EDGES, joined, mutateBytes } from "./bytes.mjs";
+
+/** @typedef {import("../random.mjs").Random} Random */
+/** @typedef {{ number: number, kind: number, value: bigint | Uint8Array | Field[] }} Field */
+
+/** @param {Uint8Array} bytes @param {ReadonlySet<number>} nested - Numbers of fields that are messages. @returns {Field[]} */
+export function fieldsOf(bytes, nested) {
+  /** @type {Field[]} */
+  const fields = [];
+  let at = 0;
+  const varint = () => {
+    let value = 0n;
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = bytes[at++];
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const key = Number(varint());
+    const [number, kind] = [key >>> 3, key & 7];
+    if (kind === 0) fields.push({ number, kind, value: varint() });
+    else {
+      const length = kind === 1 ? 8 : kind === 5 ? 4 : Number(varint());
+      const part = bytes.slice(at, at + length);
+      at += length;
+      fields.push({
+        number,
+        kind,
+        value: kind === 2 && nested.has(number) ? fieldsOf(part, new Set()) : part,
+      });
+    }
+  }
+  return fields;
+}
+
+/** @param {bigint} value */
+function varintOf(value) {
+  const bytes = [];
+  let rest = BigInt.asUintN(64, value);
+  do {
+    bytes.push(Number(rest & 127n) | (rest > 127n ? 128 : 0));
+    rest >>= 7n;
+  } while (rest > 0n);
+  return Uint8Array.from(bytes);
+}
+
+/** @param {Field[]} fields @param {(length: bigint) => bigint} [announced] @returns {Uint8Array} */
+export function bytesOf(fields, announced = (length) => length) {
+  /** @type {Uint8Array[]} */
+  const parts = [];
+  for (const { number, kind, value } of fields) {
+    parts.push(varintOf((BigInt(number) << 3n) | BigInt(kind)));
+    if (typeof value === "bigint") parts.push(varintOf(value));
+    else {
+      const inner = Array.isArray(value) ? bytesOf(value, announced) : value;
+      if (kind === 2) parts.push(varintOf(announced(BigInt(inner.length))));
+      parts.push(inner);
+    }
+  }
+  return joined(...parts);
+}
+
+/** @param {Random} random @param {Field[]} fields @returns {Field[]} */
+function edited(random, fields) {
+  if (fields.length === 0) return fields;
+  const list = [...fields];
+  // Of many alike the others are as interesting as the first ones.
+  const i = random.once(2)
+    ? list.length - 1 - random.below(Math.min(list.length, 4))
+    : random.below(list.length);
+  const field = list[i];
+  switch (random.below(8)) {
+    case 0:
+      list.splice(i, 1 + random.below(random.pick([1, 8, list.length])));
+      break;
+    case 1:
+      list.splice(i, 0, ...Array(random.pick([1, 2, 300])).fill(field));
+      break;
+    case 2:
+      list[i] = {
+        ...field,
+        number: random.pick([0, 1, 2, 3, 4, 5, 24, 35, 40, 41, 2 ** 28, random.below(64)]),
+      };
+      break;
+    case 3:
+      list[i] = { ...field, kind: random.below(8) };
+      break;
+    case 4:
+      [list[i], list[random.below(list.length)]] = [list[random.below(list.length)], field];
+      break;
+    default:
+      list[i] = { ...field, value: editedValue(random, field.value) };
+  }
+  return list;
+}
+
+/** @param {Random} random @param {Field["value"]} value @returns {Field["value"]} */
+function editedValue(random, value) {
+  if (Array.isArray(value)) return edited(random, value);
+  if (typeof value === "bigint") return random.once(2) ? random.pick(EDGES) : BigInt(random.below(10));
+  return mutateBytes(random, value);
+}
+
+/** @type {WeakMap<Uint8Array, Field[]>} */
+const TREES = new WeakMap();
+
+/** @param {Random} random @param {Uint8Array} original @param {ReadonlySet<number>} nested @returns {Uint8Array} */
+export function mutateProtobuf(random, original, nested) {
+  if (random.once(5)) return mutateBytes(random, original);
+  let fields = TREES.get(original);
+  if (fields === undefined) {
+    fields = fieldsOf(original, nested);
+    TREES.set(original, fields);
+  }
+  for (let left = random.few(5); left > 0; left--) fields = edited(random, fields);
+  const lies = random.once(8);
+  return bytesOf(fields, (length) =>
+    lies && random.once(50) ? random.pick([length + 1n, length - 1n, random.pick(EDGES)]) : length,
+  );
+}

@@ -1,0 +1,100 @@
+// Changes of templates: parts that are missing, twice, elsewhere, or such as nobody writes.
+import { mutateBytes } from "./bytes.mjs";
+
+/** @typedef {import("../random.mjs").Random} Random */
+
+const WORDS = /\{%-?|-?%\}|\{\{-?|-?\}\}|\{#|#\}|\w+|\s+|'[^']*'|"[^"]*"|./gsu;
+
+/** Parts that a template may have, with those at which work and memory could grow without an end. */
+const PARTS = [
+  "{% for i in range(1000000000) %}x{% endfor %}",
+  "{% for i in range(3000) %}{% for j in range(3000) %}{% for k in range(3000) %}{% endfor %}{% endfor %}{% endfor %}",
+  "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
+  "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x | length }}",
+  "{{ 'a\\nb' | indent(1000000000) }}",
+  "{{ messages | tojson(indent=1000000000) }}",
+  "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+  "{{ ('a' ~ messages[0].content).replace('', 'abcdefgh') }}",
+  "{{ range(1e12) | list | join('x') }}",
+  "{{ messages | map(attribute='role') | join(', ') }}",
+  "{{ 2 ** 100000 }}",
+  "{{ raise_exception('no') }}",
+  "{% if a is defined %}{% else %}{% endif %}",
+  "{% endfor %}",
+  "{% raw %}",
+  "{{",
+  "{#",
+  "{%",
+  "(".repeat(300),
+  "[".repeat(5000),
+  "not ".repeat(3000),
+  "a.".repeat(2000),
+  "{% if a %}".repeat(500),
+  "{{ messages.__proto__.constructor('x') }}",
+  "{{ messages.constructor }}",
+  "{{ messages[0]['toString'] }}",
+  "loop.index0",
+  "message['content']",
+  "[::-1]",
+  "| trim",
+  "\u0000",
+  "\ud800",
+];
+
+/** @type {WeakMap<Uint8Array, string[]>} */
+const SPLIT = new WeakMap();
+
+/** @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
+export function mutateTemplate(random, original) {
+  if (random.once(10)) return mutateBytes(random, original);
+  let words = SPLIT.get(original);
+  if (words === undefined) {
+    words = Buffer.from(original).toString("utf8").match(WORDS) ?? [];
+    SPLIT.set(original, words);
+  }
+  const list = [...words];
+  for (let left = random.few(6); left > 0; left--) {
+    const i = random.below(list.length + 1);
+    switch (random.below(6)) {
+      case 0:
+        list.splice(i, 1 + random.below(3));
+        break;
+      case 1:
+        list.splice(i, 0, ...list.slice(i, i + random.below(12)));
+        break;
+      case 2:
+        list.splice(i, 1, list[random.below(list.length)] ?? "");
+        break;
+      case 3:
+        list.splice(
+          i,
+          0,
+          random.pick([
+            "(",
+            ")",
+            "[",
+            "]",
+            "{{",
+            "}}",
+            "{%",
+            "%}",
+            "|",
+            ".",
+            ",",
+            "'",
+            "-",
+            "in",
+            "set",
+            "if",
+          ]),
+        );
+        break;
+      case 4:
+        list.splice(i, 0, String(random.pick([0, -1, 1e9, 1.5, 2 ** 53])));
+        break;
+      default:
+        list.splice(i, 0, random.pick(PARTS));
+    }
+  }
+  return new Uint8Array(Buffer.from(list.join("")));
+}
