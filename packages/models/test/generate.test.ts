@@ -197,8 +197,9 @@ describe("memory and ambient state", () => {
       if (++made % 25 === 0) during.push(liveTensors());
     }
     expect(made).toBe(200);
-    expect(new Set(during).size).toBe(1);
-    expect(liveTensors()).toBe(before);
+    // What tests before this one have dropped may be swept at any time, so there may be fewer.
+    expect(during).toEqual([...during].sort((a, b) => b - a));
+    expect(liveTensors()).toBeLessThanOrEqual(before);
   });
 
   test("leaving the loop frees the cache", async () => {
@@ -207,7 +208,7 @@ describe("memory and ambient state", () => {
       expect(liveTensors()).toBeGreaterThan(before);
       if (token >= 0) break;
     }
-    expect(liveTensors()).toBe(before);
+    expect(liveTensors()).toBeLessThanOrEqual(before);
   });
 
   test("an abort rejects with its reason and frees the cache", async () => {
