@@ -3,7 +3,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { build, cargo } from "./lib/build.mjs";
+import { build, conformanceProgram } from "./lib/build.mjs";
 import { main, run, tool } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
 
@@ -15,16 +15,7 @@ await main(async () => {
   const args = process.argv.slice(2);
   const json = args.includes("--json");
   await setup();
-  const [program, rest, options] = cargo([
-    "run",
-    "--quiet",
-    "--release",
-    "-p",
-    "elm-conformance",
-    "--",
-    ...args,
-  ]);
-  const kernels = await run(program, rest, { ...options, ...(json ? { capture: true } : {}) });
+  const kernels = await run(await conformanceProgram(), args, json ? { capture: true } : {});
   // Help and wrong options end here, with what the program said.
   if (args.includes("--help") || args.includes("-h") || kernels.status === 2) {
     process.stdout.write(kernels.stdout);

@@ -1,5 +1,5 @@
 // npm run test:cuda: kernels, gradients and goldens on a GPU.
-import { build, cargo } from "./lib/build.mjs";
+import { build, conformanceProgram } from "./lib/build.mjs";
 import { setupCuda } from "./lib/cuda.mjs";
 import { main, run, tool } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
@@ -23,18 +23,8 @@ await main(async () => {
   const onGpu = { env: { OPENELM_DEVICE: "cuda" } };
   const succeeds = async (/** @type {Parameters<typeof run>} */ ...command) =>
     (await run(...command)).status === 0;
-  const conformance = cargo([
-    "run",
-    "--release",
-    "--quiet",
-    "-p",
-    "elm-conformance",
-    "--",
-    "--device",
-    "cuda",
-  ]);
   const steps = new Steps();
-  await steps.run("kernels", () => succeeds(...conformance));
+  await steps.run("kernels", async () => succeeds(await conformanceProgram(), ["--device", "cuda"]));
   const gradients = ["run", "--project", "autograd", "packages/autograd/test/gradients.test.ts"];
   await steps.run("gradients", () => {
     const [program, args] = tool("vitest", gradients);

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { build, cargo } from "./lib/build.mjs";
+import { build, cargo, conformanceProgram } from "./lib/build.mjs";
 import {
   cargoCounts,
   conformanceCounts,
@@ -73,18 +73,15 @@ async function rust() {
 
 /** Once for each SIMD level of this machine, lowest first. */
 async function conformance() {
-  const command = (/** @type {string[]} */ ...args) =>
-    cargo(["run", "--release", "--quiet", "-p", "elm-conformance", "--", ...args]);
-  const [lister, listArgs, listOptions] = command("--levels");
-  const listed = await run(lister, listArgs, { ...listOptions, capture: true });
+  const program = await conformanceProgram();
+  const listed = await run(program, ["--levels"], { capture: true });
   const levels = listed.stdout.split("\n").filter(Boolean);
   if (listed.status !== 0 || levels.length === 0) return { ...NONE, failed: 1 };
   /** @type {Counts[]} */
   const all = [];
   for (const level of levels) {
-    const [program, args, options] = command("--json");
     const env = { OPENELM_CPU: level };
-    const { status, stdout } = await run(program, args, { ...options, env, capture: true });
+    const { status, stdout } = await run(program, ["--json"], { env, capture: true });
     const result = withStatus(status, () => conformanceCounts(stdout));
     process.stdout.write(`${level}: ${sentence(result)}\n`);
     all.push(result);

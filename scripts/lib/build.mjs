@@ -1,6 +1,6 @@
 // Building through turbo, which skips what has not changed.
 import { nvcc } from "./cuda.mjs";
-import { mustRun, NATIVE, output, tool } from "./run.mjs";
+import { mustRun, NATIVE, output, ScriptError, tool } from "./run.mjs";
 
 /**
  * What the compiled core depends on beside its sources; part of turbo's key, so that another compiler or host
@@ -36,6 +36,26 @@ export async function build({ only = [], args = [] } = {}) {
  * @returns {[string, string[], { cwd: string }]}
  */
 export const cargo = (args) => ["cargo", args, { cwd: NATIVE }];
+
+/**
+ * Builds the program that holds kernels to their oracles, and returns where cargo put it.
+ *
+ * Cargo gives a shared crate the features that the selected packages ask for. Selected together with the addon, the
+ * program gets the very crates that the addon and `cargo test` have; alone it would compile the whole core once more.
+ */
+export async function conformanceProgram() {
+  const packages = ["-p", "elm-conformance", "-p", "elm-napi"];
+  const [program, args, options] = cargo(["build", "--release", ...packages]);
+  const format = "--message-format=json-render-diagnostics";
+  const { stdout } = await mustRun(program, [...args, format], { ...options, capture: true });
+  const executables = stdout
+    .split("\n")
+    .filter((line) => line.includes('"reason":"compiler-artifact"'))
+    .map((line) => JSON.parse(line).executable);
+  const found = executables.find((file) => /elm-conformance(\.exe)?$/.test(file ?? ""));
+  if (!found) throw new ScriptError("cargo built no program elm-conformance");
+  return found;
+}
 
 /**
  * Runs the developer tool of the cargo workspace. The module lists must be writable while `elm-ops` does not

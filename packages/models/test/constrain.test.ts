@@ -1,5 +1,6 @@
 import { ConfigError } from "@openelm/native";
 import { liveTensors } from "@openelm/tensor";
+import { settledTensors } from "@openelm/testing";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Constraint, Grammars, type GrammarTokenizer, generate, type Tokenizer } from "../src/index.js";
 import { tinyModel } from "./tiny.js";
@@ -93,7 +94,7 @@ describe("constrained text", () => {
     const run = async (capture: boolean): Promise<unknown> =>
       generate(model, "x", { ...options, capture, constraint: await grammars.regex("[a-z]{20}") }).result();
     const first = await run(true);
-    const before = liveTensors();
+    const before = settledTensors();
     expect(await run(true)).toEqual(first);
     expect(await run(false)).toEqual(first);
     expect(liveTensors()).toBe(before);

@@ -1,6 +1,7 @@
 //! Recorded steps, tokens that are read late, prompts in pieces and side by side.
 import "@openelm/testing/vitest";
 import { liveTensors, type Tensor, tensor } from "@openelm/tensor";
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { type CausalModel, generate, generateBatch, PromptCache, prefill } from "../src/index.js";
 import { letters, tinyModel } from "./tiny.js";
@@ -36,7 +37,7 @@ describe("a recorded step", () => {
       },
     };
     const how = { ...sampled, ...penalized, capture: true };
-    const before = liveTensors();
+    const before = settledTensors();
     const text = await generate(reading, "abcab", how).result();
     expect(liveTensors()).toBe(before);
     expect(text).toEqual(await generate(model, "abcab", how).result());
@@ -143,7 +144,7 @@ describe("several prompts side by side", () => {
 
   test("leave no tensor behind, also when the loop is left", async () => {
     await generateBatch(model, prompts, sampled).results();
-    const before = liveTensors();
+    const before = settledTensors();
     for await (const { index } of generateBatch(model, prompts, sampled)) if (index === 2) break;
     expect(liveTensors()).toBe(before);
     await generateBatch(model, prompts, sampled).results();
@@ -189,7 +190,7 @@ describe("a prompt cache", () => {
       const { ids } = await generate(model, prompt, { ...how, ...other }).result();
       expect(ids).toEqual(await alone(prompt, other));
     }
-    const before = liveTensors();
+    const before = settledTensors();
     await generate(model, "abcd", { ...how, seed: 5 }).result();
     await generate(model, "abcd", { ...how, seed: 6 }).result();
     expect(liveTensors()).toBe(before);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FileError, FormatError, UsageError } from "@openelm/native";
 import { liveTensors, loadSafetensors, saveSafetensors, zeros } from "@openelm/tensor";
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { generate, loadPromptCache, PromptCache, savePromptCache } from "../src/index.js";
 import { letters, tinyModel } from "./tiny.js";
@@ -34,7 +35,7 @@ describe("a prompt cache in a file", () => {
     using promptCache = PromptCache.empty(model);
     await generate(model, "abc", { ...options, promptCache }).result();
     await savePromptCache(path, promptCache, model);
-    const before = liveTensors();
+    const before = settledTensors();
     for (const other of [tinyModel({}, 2), tinyModel({ layers: 2 }), tinyModel().to("bf16")]) {
       other.initialize();
       const loading = loadPromptCache(path, other);

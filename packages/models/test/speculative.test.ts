@@ -1,5 +1,6 @@
 //! Guesses may change how fast text comes, and nothing else.
 import { Generator, liveTensors, type Tensor, tensor, uniform } from "@openelm/tensor";
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { continuation } from "../src/generate/speculative/prompt-lookup.js";
 import { verify } from "../src/generate/speculative/verify.js";
@@ -94,7 +95,7 @@ describe("guesses", () => {
     const draft = { from: relative(0.5), tokens: 4 } as const;
     const how = { ...options, topK: 8, seed: 4, draft };
     const first = await generate(model, "abc", how).result();
-    const before = liveTensors();
+    const before = settledTensors();
     expect(await generate(model, "abc", how).result()).toEqual(first);
     expect((await generate(model, "abc", { ...how, seed: 5 }).result()).ids).not.toEqual(first.ids);
     let made = 0;

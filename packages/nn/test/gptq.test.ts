@@ -9,6 +9,7 @@ import {
   UsageError,
 } from "@openelm/tensor";
 import "@openelm/testing/vitest";
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { gptq, linear } from "../src/index.js";
 import { unitCholesky } from "../src/quantization/cholesky.js";
@@ -112,7 +113,7 @@ describe("gptq", () => {
   test("leaves no tensors behind", async () => {
     const moments = momentsOf(x);
     const half = w.to("bf16");
-    const before = liveTensors();
+    const before = settledTensors();
     (await gptq(w, moments)).dispose();
     (await gptq(half, moments)).dispose();
     (await gptq(w, undefined)).dispose();

@@ -14,6 +14,7 @@ import {
   zeros,
 } from "@openelm/tensor";
 import "@openelm/testing/vitest";
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { Attention, KVCache } from "../src/index.js";
 
@@ -128,7 +129,7 @@ describe("KVCache", () => {
   });
 
   test("follows the defaults, and frees all it had", () => {
-    const before = liveTensors();
+    const before = settledTensors();
     const cache = withDefaults({ dtype: "bf16" }, () => new KVCache(options));
     expect(cache.layer(0).k.dtype).toBe("bf16");
     expect(cache.layer(0).v.shape).toEqual([1, 2, 6, 4]);

@@ -190,7 +190,7 @@ describe("capture", () => {
       });
     body();
     cpu.synchronizeSync();
-    const [tensors, { current }] = [liveTensors(), cpu.memory()];
+    const [tensors, { current }] = [settledTensors(), cpu.memory()];
     for (let i = 0; i < 3; i++) body();
     cpu.synchronizeSync();
     expect(liveTensors()).toBe(tensors);
@@ -258,7 +258,7 @@ describe("what a recording cannot hold", () => {
   test("an error of the function goes through, and the next call records again", () => {
     scope(() => {
       let fail = false;
-      const before = liveTensors();
+      const before = settledTensors();
       using captured = cpu.capture((t: Tensor) => {
         const y = t.mul(2);
         if (fail) throw new Error("mine");

@@ -1,3 +1,4 @@
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { device, ones, scope, take, tensor, zeros } from "../src/index.js";
 
@@ -35,6 +36,8 @@ describe("a device", () => {
   });
 
   test("memory counts what lives", async () => {
+    settledTensors();
+    await cpu.synchronize();
     const before = cpu.memory().current;
     const x = zeros([1000, 1000]);
     expect(cpu.memory().current - before).toBeGreaterThanOrEqual(4_000_000);

@@ -1,3 +1,4 @@
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import {
   autocast,
@@ -16,7 +17,7 @@ import {
 
 /** How many tensors `body` leaves behind. */
 function left(body: () => void): number {
-  const before = liveTensors();
+  const before = settledTensors();
   body();
   return liveTensors() - before;
 }

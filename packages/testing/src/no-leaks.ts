@@ -1,5 +1,6 @@
 import { liveTensors, scope } from "@openelm/tensor";
 import { CheckError } from "./check-error.js";
+import { settledTensors } from "./settled-tensors.js";
 
 /**
  * Checks that nothing that `fn` makes outlives it.
@@ -17,14 +18,14 @@ import { CheckError } from "./check-error.js";
  * ```
  */
 export function expectNoLeaks(fn: () => void): void {
-  const run = (): number => {
+  const run = (): void =>
     scope(() => {
       fn();
     });
-    return liveTensors();
-  };
-  const before = run();
-  const after = run();
+  run();
+  const before = settledTensors();
+  run();
+  const after = liveTensors();
   if (after > before) {
     const count = after - before;
     throw new CheckError(

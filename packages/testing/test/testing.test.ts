@@ -1,7 +1,15 @@
 import { defineOp } from "@openelm/autograd";
-import { keep, type Tensor, tensor, uniform } from "@openelm/tensor";
+import { keep, ones, type Tensor, tensor, uniform } from "@openelm/tensor";
 import { describe, expect, test } from "vitest";
-import { allClose, CheckError, expectNoLeaks, gradCheck, opcheck, strided } from "../src/index.js";
+import {
+  allClose,
+  CheckError,
+  expectNoLeaks,
+  gradCheck,
+  opcheck,
+  settledTensors,
+  strided,
+} from "../src/index.js";
 import "../src/vitest.js";
 
 const f64 = (shape: readonly number[]): Tensor => uniform(shape, { low: 0.5, high: 2, dtype: "f64" });
@@ -109,6 +117,21 @@ describe("opcheck", () => {
       /second call gave other bits/,
     );
     expect(() => opcheck(defineOp(square), [tensor([1])])).toThrow(/f32, checks want f64/);
+  });
+});
+
+describe("settledTensors", () => {
+  test("does not count what was dropped", () => {
+    const before = settledTensors();
+    const kept: Tensor[] = [];
+    // In a function of its own: what a frame's registers still hold is not dropped.
+    (() => {
+      for (let i = 0; i < 100; i++) ones([2000]);
+      kept.push(ones([1]));
+    })();
+    expect(settledTensors()).toBe(before + 1);
+    kept[0]?.dispose();
+    expect(settledTensors()).toBe(before);
   });
 });
 

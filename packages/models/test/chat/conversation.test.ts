@@ -1,5 +1,6 @@
 import { UsageError } from "@openelm/native";
 import { liveTensors } from "@openelm/tensor";
+import { settledTensors } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { ChatTemplate, type ChatTokenizer, Conversation, encodeConversation } from "../../src/index.js";
 import { tinyModel } from "../tiny.js";
@@ -109,7 +110,7 @@ describe("Conversation", () => {
       await read(conversation.ask("Hello", options));
     };
     await run();
-    const before = liveTensors();
+    const before = settledTensors();
     await run();
     expect(liveTensors()).toBe(before);
   });
