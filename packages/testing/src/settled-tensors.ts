@@ -13,8 +13,8 @@ let collectGarbage: (() => void) | undefined;
  * @example
  * ```ts
  * const before = settledTensors();
- * await generate(model, "Once", { maxTokens: 8 }).result();
- * expect(liveTensors()).toBe(before);
+ * const x = ones([2]);
+ * liveTensors() - before; // 1
  * ```
  */
 export function settledTensors(): number {
