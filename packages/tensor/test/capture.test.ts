@@ -1,3 +1,4 @@
+import { settledTensors } from "@openelm/testing";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import {
   add,
