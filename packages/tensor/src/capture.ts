@@ -19,11 +19,22 @@ export interface Captured<A extends readonly unknown[], R> {
   [Symbol.dispose](): void;
 }
 
+/** Options of `device.capture`. */
+export interface CaptureOptions {
+  /**
+   * Whether the function has been called already, outside, so that nothing is left that its first call makes: the first
+   * call with a signature then records. Default `false`.
+   */
+  readonly warm?: boolean | undefined;
+}
+
 /** Signatures that one function keeps; the least used goes. */
 const CAPACITY = 8;
 
-/** A signature that was called once, or recorded. */
+/** A signature that was called or recorded. */
 interface Recorded {
+  /** Whether the function has run as it is, so that what its first call makes is there. */
+  called: boolean;
   /** In the core; 0 before it is recorded. */
   number: number;
   /** The result with a {@link Slot} for each tensor. */
@@ -53,16 +64,23 @@ function release(signatures: Map<string, Recorded>): void {
 export function capture<A extends readonly unknown[], R>(
   device: Device,
   fn: (...args: A) => Synchronous<R>,
+  { warm = false }: CaptureOptions = {},
 ): Captured<A, R> {
   const signatures = new Map<string, Recorded>();
   let warned = false;
   let disposed = false;
 
-  function touch(key: string): Recorded | undefined {
-    const known = signatures.get(key);
+  function touch(key: string): Recorded {
+    const known = signatures.get(key) ?? {
+      called: warm,
+      number: 0,
+      result: undefined,
+      outputs: 0,
+      hostSteps: [],
+    };
     // A Map keeps its order: the least used comes first.
     signatures.delete(key);
-    signatures.set(key, known ?? { number: 0, result: undefined, outputs: 0, hostSteps: [] });
+    signatures.set(key, known);
     if (signatures.size > CAPACITY) {
       const [oldest, { number }] = signatures.entries().next().value!;
       if (number !== 0) core.captureRelease(number);
@@ -84,11 +102,14 @@ export function capture<A extends readonly unknown[], R>(
     }
     const { key, tensors } = signature(args);
     const recorded = touch(key);
-    if (recorded === undefined) return scope(() => fn(...args)) as R;
     const ids = Float64Array.from(tensors, (tensor) => tensor._live);
     if (!replay(recorded, ids)) {
-      if (recorded.number !== 0) core.captureRelease(recorded.number);
-      recorded.number = 0;
+      if (recorded.number !== 0) forget(recorded);
+      if (!recorded.called) {
+        const result = scope(() => fn(...args)) as R;
+        recorded.called = true;
+        return result;
+      }
       Object.assign(recorded, record(device, fn, args));
       core.replay(recorded.number, ids);
     }
@@ -121,12 +142,19 @@ function replay({ number, hostSteps }: Recorded, ids: Float64Array): boolean {
   return true;
 }
 
+/** What took the place of a tensor that was freed may want others that are made at its first use. */
+function forget(recorded: Recorded): void {
+  core.captureRelease(recorded.number);
+  recorded.number = 0;
+  recorded.called = false;
+}
+
 /** Runs `fn` once with calls recorded. */
 function record<A extends readonly unknown[]>(
   device: Device,
   fn: (...args: A) => unknown,
   args: A,
-): Recorded {
+): Omit<Recorded, "called"> {
   core.captureBegin(device.id);
   try {
     let outputs = 0;

@@ -1,5 +1,6 @@
 //! Random tensors: the ops of the table, with a generator in place of seed and counter.
-import { OpError } from "@openelm/native";
+import { CaptureError, OpError } from "@openelm/native";
+import { isRecording } from "./capture-state.js";
 import type { CreateOptions } from "./create.js";
 import { defaults } from "./defaults.js";
 import type { DeviceLike } from "./device.js";
@@ -23,8 +24,15 @@ const sizeOf = (op: string, shape: Shape): number => {
   return elements(shape);
 };
 
-const place = ({ generator }: GeneratorOption, count: number): { seed: number; counter: number } =>
-  (generator ?? defaultGenerator())._reserve(count);
+/** Takes the words for `count` values. A recording takes none, so that one that fails leaves the generator as it was. */
+function place(op: string, { generator }: GeneratorOption, count: number): { seed: number; counter: number } {
+  if (isRecording()) {
+    throw new CaptureError(
+      `${op}: a replay would draw the same numbers again; draw outside and pass them as an argument`,
+    );
+  }
+  return (generator ?? defaultGenerator())._reserve(count);
+}
 
 const dtypeOf = (dtype: DType | undefined): DType => dtype ?? defaults().dtype;
 
@@ -51,7 +59,7 @@ export function uniform<D extends DType = "f32">(
   options: UniformOptions<D> = {},
 ): Tensor<Shape, NoInfer<D>> {
   const { low, high, dtype, device } = options;
-  const at = place(options, sizeOf("uniform", shape));
+  const at = place("uniform", options, sizeOf("uniform", shape));
   return internal.uniform(shape, { low, high, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
 }
 
@@ -78,7 +86,7 @@ export function normal<D extends DType = "f32">(
   options: NormalOptions<D> = {},
 ): Tensor<Shape, NoInfer<D>> {
   const { mean, std, dtype, device } = options;
-  const at = place(options, sizeOf("normal", shape));
+  const at = place("normal", options, sizeOf("normal", shape));
   return internal.normal(shape, { mean, std, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
 }
 
@@ -105,7 +113,7 @@ export function truncatedNormal<D extends DType = "f32">(
   options: TruncatedNormalOptions<D> = {},
 ): Tensor<Shape, NoInfer<D>> {
   const { mean, std, low, high, dtype, device } = options;
-  const at = place(options, sizeOf("truncatedNormal", shape));
+  const at = place("truncatedNormal", options, sizeOf("truncatedNormal", shape));
   const attrs = { mean, std, low, high, dtype: dtypeOf(dtype), device, ...at };
   return internal.truncatedNormal(shape, attrs) as Tensor<Shape, D>;
 }
@@ -124,7 +132,7 @@ export interface BernoulliOptions extends GeneratorOption {
  */
 export function bernoulli(shape: Shape, options: BernoulliOptions = {}): Tensor<Shape, "bool"> {
   const { p, device } = options;
-  const at = place(options, sizeOf("bernoulli", shape));
+  const at = place("bernoulli", options, sizeOf("bernoulli", shape));
   return internal.bernoulli(shape, { p, device, ...at }) as Tensor<Shape, "bool">;
 }
 
@@ -149,7 +157,7 @@ export function randint(
   high: number,
   options: RandintOptions = {},
 ): Tensor<Shape, "i32"> {
-  const at = place(options, sizeOf("randint", shape));
+  const at = place("randint", options, sizeOf("randint", shape));
   return internal.randint(shape, low, high, { device: options.device, ...at }) as Tensor<Shape, "i32">;
 }
 
@@ -159,7 +167,7 @@ export function randint(
  * Shapes: `y` is `[n]`. Dtypes: `y` is i32.
  */
 export function permutation(n: number, options: RandintOptions = {}): Tensor<Shape, "i32"> {
-  const at = place(options, sizeOf("permutation", [n]));
+  const at = place("permutation", options, sizeOf("permutation", [n]));
   return internal.permutation(n, { device: options.device, ...at }) as Tensor<Shape, "i32">;
 }
 
@@ -187,7 +195,7 @@ export function multinomial(
   checkCount("multinomial", "count", count);
   // Without replacement each probability draws a word, with it each result does.
   const draws = elements(probabilities.shape.slice(0, -1)) * count;
-  const at = place(options, Math.max(probabilities.size, draws));
+  const at = place("multinomial", options, Math.max(probabilities.size, draws));
   const { replacement } = options;
   return internal.multinomial(probabilities, count, { replacement, ...at }) as Tensor<Shape, "i32">;
 }
@@ -216,5 +224,5 @@ export function dropout<D extends DType>(
 ): Tensor<Shape, FloatDType<D>> {
   const { p = 0.5 } = options;
   if (!(p >= 0 && p <= 1)) throw new OpError("INVALID_ARGUMENT", "dropout", `p must be of [0, 1], got ${p}`);
-  return internal.dropout(x, { p, ...place(options, x.size) }) as Tensor<Shape, FloatDType<D>>;
+  return internal.dropout(x, { p, ...place("dropout", options, x.size) }) as Tensor<Shape, FloatDType<D>>;
 }
