@@ -44,6 +44,37 @@ describe("train --text, generate, train again", { timeout: 60_000 }, () => {
     });
   });
 
+  test("--no-capture runs the same updates call by call, and --capture replays them", async () => {
+    for (const flag of ["--capture", "--no-capture"]) {
+      const { code, events } = await train(
+        "--folder",
+        flag,
+        "--steps",
+        "6",
+        flag,
+        "--json",
+        "--set",
+        "schedule.updates=40",
+      );
+      expect(code).toBe(0);
+      expect(events.filter(({ type }) => type === "eager")).toEqual([]);
+    }
+    expect(losses("--capture")).toEqual(losses("--no-capture"));
+    expect(readFileSync(join(place, "--capture/config.yaml"), "utf8")).toMatch(/^capture: true /m);
+  });
+
+  test("an adapter with dropout says why its updates are not replayed, and --capture makes that an error", async () => {
+    const sizes = ["batch.sequences=4", "batch.sequenceLength=64", "eval.batches=2"];
+    const args = ["train", "--text", "notes.txt", "--from", "whole/model", "--lora", "rank=2,dropout=0.1"];
+    args.push("--steps", "3", ...sizes.flatMap((size) => ["--set", size]));
+    const auto = await openelm([...args, "--folder", "lora"], { cwd: place });
+    expect(auto.code).toBe(0);
+    expect(auto.stdout + auto.stderr).toContain("updates run call by call: dropout: ");
+    const forced = await openelm([...args, "--folder", "forced", "--capture"], { cwd: place });
+    expect(forced.code).not.toBe(0);
+    expect(forced.stderr).toContain("dropout: a replay would draw the same numbers");
+  });
+
   test("generate continues a prompt, the same for the same seed", async () => {
     const args = ["generate", "--model", "whole", "--prompt", "The cat", "-n", "12", "--seed", "5"];
     const [first, second, other] = await Promise.all([

@@ -1,3 +1,4 @@
+import { settledTensors } from "@openelm/testing";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import {
   add,
@@ -6,6 +7,7 @@ import {
   CaptureError,
   cacheWrite,
   device,
+  Generator,
   intercept,
   isOpenELMError,
   keep,
@@ -181,6 +183,46 @@ describe("capture", () => {
     });
   });
 
+  test("after one was freed, what its successor makes at first use is made outside of the recording", () => {
+    s.run(() => {
+      const layer: { weight: Tensor; sum?: Tensor } = { weight: ramp(3) };
+      const body = (x: Tensor): Tensor => {
+        layer.sum ??= keep(zeros([3]));
+        layer.sum.setAt([":"], layer.sum.add(x));
+        return layer.sum.mul(layer.weight);
+      };
+      const listened = vi.fn(body);
+      using captured = cpu.capture(listened);
+      for (let i = 0; i < 3; i++) captured(ramp(3));
+      layer.weight.dispose();
+      layer.sum!.dispose();
+      Object.assign(layer, { weight: ramp(3, 5), sum: undefined });
+      for (let i = 1; i < 5; i++) {
+        const want = ramp(3).mul(i).mul(layer.weight).dataSync() as Float32Array;
+        const got = captured(ramp(3)).dataSync() as Float32Array;
+        got.forEach((v, j) => {
+          expect(v).toBeCloseTo(want[j]!, 5);
+        });
+      }
+      expect(listened).toHaveBeenCalledTimes(4);
+      layer.sum!.dispose();
+    });
+  });
+
+  test("one that is warm records at its first call", () => {
+    s.run(() => {
+      const body = vi.fn((x: Tensor) => x.mul(2));
+      using captured = cpu.capture(body, { warm: true });
+      for (let i = 0; i < 3; i++) {
+        expect(captured(ramp(3, i)).dataSync()).toEqual(ramp(3, i).mul(2).dataSync());
+      }
+      expect(captured.recordings).toBe(1);
+      expect(body).toHaveBeenCalledOnce();
+      using lazy = cpu.capture((x: Tensor) => keep(x.mul(2)).add(x), { warm: true });
+      expect(thrown(() => lazy(ramp(3))).message).toContain("outlives");
+    });
+  });
+
   test("frees all that it took", () => {
     const body = (): void =>
       scope(() => {
@@ -228,6 +270,17 @@ describe("what a recording cannot hold", () => {
       expect(error.message).toContain(message);
       expect(captured.recordings).toBe(0);
       expect(x.add(1).sum().itemSync()).toBeTypeOf("number");
+    });
+  });
+
+  test("random numbers, which the generator then has not given away", () => {
+    scope(() => {
+      const generator = new Generator(3);
+      using captured = cpu.capture((t: Tensor) => t.add(normal([4], { generator })));
+      captured(x);
+      const before = generator.state;
+      expect(thrown(() => captured(x)).message).toMatch(/^normal: /);
+      expect(generator.state).toEqual(before);
     });
   });
 
