@@ -38,7 +38,7 @@ function train(folder: string, extras: TinyLMOptions, delay?: number): Promise<s
 
 test.each<[string, TinyLMOptions]>([
   ["call by call, with dropout", { dropout: 0.2 }],
-  ["replayed", { replayable: true }],
+  ["replayed", { dropout: 0.2, replayable: true }],
 ])(
   "killed at random moments, a run ends with the weights and the log of one that was not: %s",
   {
