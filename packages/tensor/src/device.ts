@@ -77,9 +77,9 @@ export class Device {
    * records. What changes from call to call must therefore be a tensor, an argument or captured; a number is recorded as it
    * is.
    *
-   * Inside a recording there are no values: reading throws {@link CaptureError}, and so do random ops (a replay would draw
-   * the same numbers), tensors made from host values, writing to an argument and tensors that outlive `fn` other than by
-   * its result. A gradient is taken inside `fn`, not of it.
+   * Random numbers are drawn anew before each replay, as the calls would draw them. Inside a recording there are no values:
+   * reading throws {@link CaptureError}, and so do draws that depend on values, tensors made from host values, writing to an
+   * argument and tensors that outlive `fn` other than by its result. A gradient is taken inside `fn`, not of it.
    *
    * @throws DeviceError `DEVICE_UNAVAILABLE` on `"meta"`.
    * @example
