@@ -149,13 +149,8 @@ const fresh = (called: boolean): Recorded => ({
 function submit({ number, draws }: Recorded, tensors: readonly Tensor[], drawn: Scope): boolean {
   if (number === 0) return false;
   const all = [...tensors, ...drawn.run(() => draws.make())];
-  if (
-    !core.replay(
-      number,
-      Float64Array.from(all, (tensor) => tensor._live),
-    )
-  )
-    return false;
+  const ids = Float64Array.from(all, (tensor) => tensor._live);
+  if (!core.replay(number, ids)) return false;
   draws.advance();
   return true;
 }

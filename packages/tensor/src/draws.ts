@@ -62,9 +62,9 @@ export class Draws {
     this.#ahead = specs.map((spec) => this.#standIn(spec));
   }
 
-  /** Whether all draws were prepared for. */
+  /** Whether these draws were prepared for, and no others. */
   get isPrepared(): boolean {
-    return this.#draws.length <= this.#ahead.length;
+    return this.#draws.length === this.#ahead.length;
   }
 
   /** Notes where a generator stands, before it moves. */
