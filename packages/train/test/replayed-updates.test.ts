@@ -16,6 +16,7 @@ import {
   type TrainEvent,
   type TrainerOptions,
 } from "../src/index.js";
+import { isWorthwhile } from "../src/loop/updates.js";
 import { batchOf, SameBatch, type Tiny, TinyLM, tiny, VOCAB, valuesOf, weightsOf } from "./support/tiny.js";
 
 type TinyExtras = NonNullable<Parameters<typeof tiny>[1]>;
@@ -56,6 +57,17 @@ async function ran(
   const result = await outcome(run);
   return { result, calls: run.model.calls };
 }
+
+test("left to itself, small updates on a CPU are replayed", () => {
+  const { model } = tiny();
+  const count = model.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const batch = batchOf([{ inputs: [1, 2, 3], targets: [4, 5, 6] }]);
+  const of = (time: number): Batch => ({ ...batch, shape: [2, time] });
+  const most = Math.floor(1e9 / count / 2);
+  expect(isWorthwhile(model, device("cpu"), [of(most)])).toBe(true);
+  expect(isWorthwhile(model, device("cpu"), [of(most), of(1)])).toBe(false);
+  expect(isWorthwhile(model, device("meta"), [of(1)])).toBe(false);
+});
 
 const heldOut = (): Batch[] => [batchOf([{ inputs: [1, 2, 3], targets: [4, 5, -100] }])];
 

@@ -199,7 +199,7 @@ export const schema = z.strictObject({
   ),
   capture: about(
     z.union([z.boolean(), z.literal("auto")]).default("auto"),
-    "Whether updates are recorded and replayed as one command: where they can be (auto), always, or never",
+    "Whether updates are recorded and replayed as one command: small ones on a CPU (auto), all, or none",
   ),
   maxSkips: about(
     whole(1).default(10),

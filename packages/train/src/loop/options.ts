@@ -64,9 +64,9 @@ export interface TrainerOptions {
   /** Default `"f32"`. */
   readonly precision?: Precision | undefined;
   /**
-   * Whether updates are recorded and replayed as one command (`device.capture`), with the same results: `"auto"` where
-   * model and optimizer say that they can be (`replayable`) and nothing stands in the way; `true` throws a CaptureError
-   * that names what does. Default `"auto"`.
+   * Whether updates are recorded and replayed as one command (`device.capture`), with the same results: `"auto"` on a CPU
+   * where they are small enough to gain by it, model and optimizer say that they can be (`replayable`), and nothing stands
+   * in the way; `true` throws a CaptureError that names what does. Default `"auto"`.
    */
   readonly capture?: CaptureMode | undefined;
   /** z-loss, label smoothing, the ignored target. */
