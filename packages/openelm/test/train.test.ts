@@ -44,6 +44,36 @@ describe("train --text, generate, train again", { timeout: 60_000 }, () => {
     });
   });
 
+  test("--no-capture runs the same updates call by call, and --capture replays them", async () => {
+    for (const flag of ["--capture", "--no-capture"]) {
+      const { code, events } = await train(
+        "--folder",
+        flag,
+        "--steps",
+        "6",
+        flag,
+        "--json",
+        "--set",
+        "schedule.updates=40",
+      );
+      expect(code).toBe(0);
+      expect(events.filter(({ type }) => type === "eager")).toEqual([]);
+    }
+    expect(losses("--capture")).toEqual(losses("--no-capture"));
+    expect(readFileSync(join(place, "--capture/config.yaml"), "utf8")).toMatch(/^capture: true /m);
+  });
+
+  test("an adapter with dropout is replayed too", async () => {
+    const sizes = ["batch.sequences=4", "batch.sequenceLength=64", "eval.batches=2"];
+    const args = ["train", "--text", "notes.txt", "--from", "whole/model", "--lora", "rank=2,dropout=0.1"];
+    args.push("--steps", "5", "--json", ...sizes.flatMap((size) => ["--set", size]));
+    for (const flag of ["--capture", "--no-capture"]) {
+      const { code } = await openelm([...args, flag, "--folder", `lora${flag}`], { cwd: place });
+      expect(code).toBe(0);
+    }
+    expect(losses("lora--capture")).toEqual(losses("lora--no-capture"));
+  });
+
   test("generate continues a prompt, the same for the same seed", async () => {
     const args = ["generate", "--model", "whole", "--prompt", "The cat", "-n", "12", "--seed", "5"];
     const [first, second, other] = await Promise.all([

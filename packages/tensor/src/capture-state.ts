@@ -1,19 +1,31 @@
-/** What the recording that goes on repeats on the host; undefined while none does. */
-let hostSteps: (() => void)[] | undefined;
+import type { Draws } from "./draws.js";
+
+/** What the recording that goes on notes for its replays. */
+interface Notes {
+  readonly draws: Draws;
+  /** What each replay repeats on the host. */
+  readonly hostSteps: (() => void)[];
+}
+
+/** Undefined while nothing is recorded. */
+let notes: Notes | undefined;
 
 /** Whether calls are recorded instead of run. */
-export const isRecording = (): boolean => hostSteps !== undefined;
+export const isRecording = (): boolean => notes !== undefined;
+
+/** The random numbers of the recording that goes on. */
+export const currentDraws = (): Draws | undefined => notes?.draws;
 
 /** Runs `fn` with calls said to be recorded, and gives what later replays repeat on the host. */
-export function whileRecording(fn: () => void): (() => void)[] {
-  const steps: (() => void)[] = [];
-  hostSteps = steps;
+export function whileRecording(draws: Draws, fn: () => void): (() => void)[] {
+  const hostSteps: (() => void)[] = [];
+  notes = { draws, hostSteps };
   try {
     fn();
   } finally {
-    hostSteps = undefined;
+    notes = undefined;
   }
-  return steps;
+  return hostSteps;
 }
 
 /**
@@ -34,5 +46,5 @@ export function whileRecording(fn: () => void): (() => void)[] {
  */
 export function onEveryRun(step: () => void): void {
   step();
-  hostSteps?.push(step);
+  notes?.hostSteps.push(step);
 }

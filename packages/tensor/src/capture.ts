@@ -5,7 +5,10 @@ import { isRecording, whileRecording } from "./capture-state.js";
 import { arena, core } from "./core.js";
 import { defaults } from "./defaults.js";
 import { type Device, device as deviceOf } from "./device.js";
+import { type DrawSpec, Draws } from "./draws.js";
 import { currentInterceptor, readOutputs } from "./funnel.js";
+import { full } from "./generated/internal.js";
+import { broadcastTo } from "./generated/ops.js";
 import { Scope, type Synchronous, scope } from "./scope.js";
 import { Tensor } from "./tensor.js";
 import { mapTensors, visitTensors } from "./tree.js";
@@ -19,11 +22,22 @@ export interface Captured<A extends readonly unknown[], R> {
   [Symbol.dispose](): void;
 }
 
+/** Options of `device.capture`. */
+export interface CaptureOptions {
+  /**
+   * Whether the function has been called already, outside, so that nothing is left that its first call makes: the first
+   * call with a signature then records. Default `false`.
+   */
+  readonly warm?: boolean | undefined;
+}
+
 /** Signatures that one function keeps; the least used goes. */
 const CAPACITY = 8;
 
-/** A signature that was called once, or recorded. */
+/** A signature that was called or recorded. */
 interface Recorded {
+  /** Whether the function has run as it is, so that what its first call makes is there. */
+  called: boolean;
   /** In the core; 0 before it is recorded. */
   number: number;
   /** The result with a {@link Slot} for each tensor. */
@@ -31,6 +45,8 @@ interface Recorded {
   outputs: number;
   /** What a replay repeats on the host. */
   hostSteps: readonly (() => void)[];
+  /** What a replay draws. */
+  draws: Draws;
 }
 
 /** Stands for the tensor `index` of a replay. */
@@ -53,16 +69,17 @@ function release(signatures: Map<string, Recorded>): void {
 export function capture<A extends readonly unknown[], R>(
   device: Device,
   fn: (...args: A) => Synchronous<R>,
+  { warm = false }: CaptureOptions = {},
 ): Captured<A, R> {
   const signatures = new Map<string, Recorded>();
   let warned = false;
   let disposed = false;
 
-  function touch(key: string): Recorded | undefined {
-    const known = signatures.get(key);
+  function touch(key: string): Recorded {
+    const known = signatures.get(key) ?? fresh(warm);
     // A Map keeps its order: the least used comes first.
     signatures.delete(key);
-    signatures.set(key, known ?? { number: 0, result: undefined, outputs: 0, hostSteps: [] });
+    signatures.set(key, known);
     if (signatures.size > CAPACITY) {
       const [oldest, { number }] = signatures.entries().next().value!;
       if (number !== 0) core.captureRelease(number);
@@ -84,13 +101,19 @@ export function capture<A extends readonly unknown[], R>(
     }
     const { key, tensors } = signature(args);
     const recorded = touch(key);
-    if (recorded === undefined) return scope(() => fn(...args)) as R;
-    const ids = Float64Array.from(tensors, (tensor) => tensor._live);
-    if (!replay(recorded, ids)) {
-      if (recorded.number !== 0) core.captureRelease(recorded.number);
-      recorded.number = 0;
+    using drawn = new Scope();
+    if (submit(recorded, tensors, drawn)) {
+      // After it has been taken on: a recording that must be made again runs the function, which does them itself.
+      for (const step of recorded.hostSteps) step();
+    } else {
+      if (recorded.number !== 0) forget(recorded);
+      if (!recorded.called) {
+        const result = scope(() => fn(...args)) as R;
+        recorded.called = true;
+        return result;
+      }
       Object.assign(recorded, record(device, fn, args));
-      core.replay(recorded.number, ids);
+      submit(recorded, tensors, drawn);
     }
     const outputs = readOutputs(recorded.outputs, tensors, arena);
     return fill(recorded.result, outputs) as R;
@@ -113,28 +136,69 @@ export function capture<A extends readonly unknown[], R>(
   return captured;
 }
 
-/** Runs a recording; false where there is none, or none that is still good. */
-function replay({ number, hostSteps }: Recorded, ids: Float64Array): boolean {
-  if (number === 0 || !core.replay(number, ids)) return false;
-  // After it has been taken on: a recording that must be made again runs the function, which does them itself.
-  for (const step of hostSteps) step();
+const fresh = (called: boolean): Recorded => ({
+  called,
+  number: 0,
+  result: undefined,
+  outputs: 0,
+  hostSteps: [],
+  draws: new Draws(standInLike),
+});
+
+/** Runs a recording; false where there is none, or none that is still good. What it draws belongs to `drawn`. */
+function submit({ number, draws }: Recorded, tensors: readonly Tensor[], drawn: Scope): boolean {
+  if (number === 0) return false;
+  const all = [...tensors, ...drawn.run(() => draws.make())];
+  const ids = Float64Array.from(all, (tensor) => tensor._live);
+  if (!core.replay(number, ids)) return false;
+  draws.advance();
   return true;
 }
 
-/** Runs `fn` once with calls recorded. */
+/** What took the place of a tensor that was freed may want others that are made at its first use. */
+function forget(recorded: Recorded): void {
+  core.captureRelease(recorded.number);
+  recorded.number = 0;
+  recorded.called = false;
+}
+
+/** Runs `fn` with calls recorded: once, or twice where it turns out to draw random numbers. */
 function record<A extends readonly unknown[]>(
   device: Device,
   fn: (...args: A) => unknown,
   args: A,
-): Recorded {
+): Omit<Recorded, "called"> {
+  const first = recordOnce(device, fn, args, []);
+  if (first.draws.isPrepared) return first;
+  core.captureRelease(first.number);
+  if (first.hostSteps.length > 0) {
+    throw new CaptureError(
+      "random numbers are drawn beside what each run repeats on the host; draw them outside",
+    );
+  }
+  const second = recordOnce(device, fn, args, first.draws.specs);
+  if (second.draws.isPrepared) return second;
+  core.captureRelease(second.number);
+  throw new CaptureError("the function draws something else each time");
+}
+
+function recordOnce<A extends readonly unknown[]>(
+  device: Device,
+  fn: (...args: A) => unknown,
+  args: A,
+  specs: readonly DrawSpec[],
+): Omit<Recorded, "called"> {
   core.captureBegin(device.id);
+  const draws = new Draws(standInLike);
   try {
     let outputs = 0;
     let result: unknown;
     // What is made inside is gone before the recording ends, which the core checks.
     using inside = new Scope();
-    const hostSteps = whileRecording(() => {
-      const value = inside.run(() => fn(...(mapTensors(args, standIn) as A)) as object);
+    const hostSteps = whileRecording(draws, () => {
+      const inputs = inside.run(() => mapTensors(args, standIn) as object) as unknown as A;
+      inside.run(() => draws.prepare(specs));
+      const value = inside.run(() => fn(...inputs) as object);
       const ids: number[] = [];
       result = mapTensors(value, (tensor) => new Slot(ids.push(tensor._live) - 1));
       visitTensors(value, () => outputs++);
@@ -144,12 +208,19 @@ function record<A extends readonly unknown[]>(
       core.captureOutputs(Float64Array.from(ids));
     });
     inside.dispose();
-    return { number: core.captureEnd(), result, outputs, hostSteps };
+    draws.check();
+    return { number: core.captureEnd(), result, outputs, hostSteps, draws };
   } catch (error) {
     core.captureAbort();
     throw error;
+  } finally {
+    draws.settle();
   }
 }
+
+/** A view of one number serves as the model: it takes no memory. */
+const standInLike = ({ shape, dtype, device }: DrawSpec): Tensor =>
+  standIn(broadcastTo(full([], 0, { dtype, device }), shape));
 
 function standIn(argument: Tensor): Tensor {
   core.captureInput(argument._live);

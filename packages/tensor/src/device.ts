@@ -1,5 +1,5 @@
 import { DeviceError } from "@openelm/native";
-import { type Captured, capture } from "./capture.js";
+import { type Captured, type CaptureOptions, capture } from "./capture.js";
 import { arena, core, finishRead } from "./core.js";
 import type { Synchronous } from "./scope.js";
 
@@ -73,12 +73,13 @@ export class Device {
    * the arguments, are recorded anew (at most 8 recordings live at a time).
    *
    * All other tensors that `fn` uses are captured: they stay in memory, ops that write do so in place, and later runs see
-   * the values they have then. If one of them is freed, the next call records again. What changes from call to call must
-   * therefore be a tensor, an argument or captured; a number is recorded as it is.
+   * the values they have then. If one of them is freed, the next call runs `fn` as the first did, and the one after it
+   * records. What changes from call to call must therefore be a tensor, an argument or captured; a number is recorded as it
+   * is.
    *
-   * Inside a recording there are no values: reading throws {@link CaptureError}, and so do random ops (a replay would draw
-   * the same numbers), tensors made from host values, writing to an argument and tensors that outlive `fn` other than by
-   * its result. A gradient is taken inside `fn`, not of it.
+   * Random numbers are drawn anew before each replay, as the calls would draw them. Inside a recording there are no values:
+   * reading throws {@link CaptureError}, and so do draws that depend on values, tensors made from host values, writing to an
+   * argument and tensors that outlive `fn` other than by its result. A gradient is taken inside `fn`, not of it.
    *
    * @throws DeviceError `DEVICE_UNAVAILABLE` on `"meta"`.
    * @example
@@ -88,9 +89,12 @@ export class Device {
    * for (const row of [[1, 0], [0, 1], [1, 1]]) await forward(tensor([row])).array(); // [[2, 3]], [[4, 5]], [[5, 7]]
    * ```
    */
-  capture<A extends readonly unknown[], R>(fn: (...args: A) => Synchronous<R>): Captured<A, R> {
+  capture<A extends readonly unknown[], R>(
+    fn: (...args: A) => Synchronous<R>,
+    options: CaptureOptions = {},
+  ): Captured<A, R> {
     this.#check();
-    return capture(this, fn);
+    return capture(this, fn, options);
   }
 
   memory(): MemoryStats {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { UsageError } from "@openelm/native";
+import { CaptureError, UsageError } from "@openelm/native";
+import { currentDraws, isRecording } from "./capture-state.js";
 
 /** All that a generator is, as JSON. */
 export interface GeneratorState {
@@ -32,6 +33,7 @@ export class Generator {
   constructor(seed = 0) {
     this.#seed = checked({ seed, counter: 0 }).seed;
     this.#counter = 0;
+    currentDraws()?.born(this);
   }
 
   /** A generator that goes on where a state was taken. */
@@ -47,6 +49,7 @@ export class Generator {
 
   set state(state: GeneratorState) {
     const { seed, counter } = checked(state);
+    currentDraws()?.touch(this);
     this.#seed = seed;
     this.#counter = counter;
   }
@@ -68,6 +71,7 @@ export class Generator {
   /** Takes the words for `elements` values; the op gets the returned place. @internal */
   _reserve(elements: number): GeneratorState {
     const place = this.state;
+    currentDraws()?.touch(this);
     this.#counter += Math.ceil(elements / 4);
     if (!Number.isSafeInteger(this.#counter)) throw new UsageError("this generator is used up; fork it");
     return place;
@@ -96,5 +100,7 @@ export const defaultGenerator = (): Generator => current;
  * Without a call it starts from 0, so that a script gives the same numbers each time.
  */
 export function seed(value: number): void {
+  if (isRecording())
+    throw new CaptureError("seed: a replay would not start the generator anew; start it outside");
   current = new Generator(value);
 }

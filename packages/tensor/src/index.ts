@@ -18,7 +18,7 @@ export {
   UsageError,
 } from "@openelm/native";
 export { autocast, currentAutocast } from "./autocast.js";
-export type { Captured } from "./capture.js";
+export type { Captured, CaptureOptions } from "./capture.js";
 export { onEveryRun } from "./capture-state.js";
 export { argsort } from "./composed/argsort.js";
 export { einsum } from "./composed/einsum.js";

@@ -1,11 +1,14 @@
 //! Random tensors: the ops of the table, with a generator in place of seed and counter.
-import { OpError } from "@openelm/native";
+import { CaptureError, OpError } from "@openelm/native";
+import { currentDraws, isRecording } from "./capture-state.js";
 import type { CreateOptions } from "./create.js";
 import { defaults } from "./defaults.js";
 import type { DeviceLike } from "./device.js";
-import type { DType } from "./dtype.js";
+import type { DrawSpec } from "./draws.js";
+import { type DType, isHalf } from "./dtype.js";
 import * as internal from "./generated/internal.js";
-import { defaultGenerator, type Generator } from "./generator.js";
+import { mul, where } from "./generated/ops.js";
+import { defaultGenerator, type Generator, type GeneratorState } from "./generator.js";
 import type { FloatDType } from "./result-dtype.js";
 import { checkCount, elements } from "./shape.js";
 import type { Shape, Tensor } from "./tensor.js";
@@ -23,8 +26,18 @@ const sizeOf = (op: string, shape: Shape): number => {
   return elements(shape);
 };
 
-const place = ({ generator }: GeneratorOption, count: number): { seed: number; counter: number } =>
-  (generator ?? defaultGenerator())._reserve(count);
+/** The tensor that `make` draws from a place of the generator; in a recording one that each replay draws anew. */
+function drawn(
+  op: string,
+  { generator }: GeneratorOption,
+  spec: DrawSpec,
+  make: (place: GeneratorState) => Tensor,
+): Tensor {
+  const place = (generator ?? defaultGenerator())._reserve(sizeOf(op, spec.shape));
+  const draws = currentDraws();
+  if (draws === undefined) return make(place);
+  return draws.add(op, generator, place, spec, make);
+}
 
 const dtypeOf = (dtype: DType | undefined): DType => dtype ?? defaults().dtype;
 
@@ -50,9 +63,11 @@ export function uniform<D extends DType = "f32">(
   shape: Shape,
   options: UniformOptions<D> = {},
 ): Tensor<Shape, NoInfer<D>> {
-  const { low, high, dtype, device } = options;
-  const at = place(options, sizeOf("uniform", shape));
-  return internal.uniform(shape, { low, high, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
+  const { low, high, device } = options;
+  const dtype = dtypeOf(options.dtype);
+  return drawn("uniform", options, { shape, dtype, device }, (place) =>
+    internal.uniform(shape, { low, high, dtype, device, ...place }),
+  ) as Tensor<Shape, D>;
 }
 
 /** Options of {@link normal}. */
@@ -77,9 +92,11 @@ export function normal<D extends DType = "f32">(
   shape: Shape,
   options: NormalOptions<D> = {},
 ): Tensor<Shape, NoInfer<D>> {
-  const { mean, std, dtype, device } = options;
-  const at = place(options, sizeOf("normal", shape));
-  return internal.normal(shape, { mean, std, dtype: dtypeOf(dtype), device, ...at }) as Tensor<Shape, D>;
+  const { mean, std, device } = options;
+  const dtype = dtypeOf(options.dtype);
+  return drawn("normal", options, { shape, dtype, device }, (place) =>
+    internal.normal(shape, { mean, std, dtype, device, ...place }),
+  ) as Tensor<Shape, D>;
 }
 
 /** Options of {@link truncatedNormal}. */
@@ -104,10 +121,11 @@ export function truncatedNormal<D extends DType = "f32">(
   shape: Shape,
   options: TruncatedNormalOptions<D> = {},
 ): Tensor<Shape, NoInfer<D>> {
-  const { mean, std, low, high, dtype, device } = options;
-  const at = place(options, sizeOf("truncatedNormal", shape));
-  const attrs = { mean, std, low, high, dtype: dtypeOf(dtype), device, ...at };
-  return internal.truncatedNormal(shape, attrs) as Tensor<Shape, D>;
+  const { mean, std, low, high, device } = options;
+  const dtype = dtypeOf(options.dtype);
+  return drawn("truncatedNormal", options, { shape, dtype, device }, (place) =>
+    internal.truncatedNormal(shape, { mean, std, low, high, dtype, device, ...place }),
+  ) as Tensor<Shape, D>;
 }
 
 /** Options of {@link bernoulli}. */
@@ -124,8 +142,9 @@ export interface BernoulliOptions extends GeneratorOption {
  */
 export function bernoulli(shape: Shape, options: BernoulliOptions = {}): Tensor<Shape, "bool"> {
   const { p, device } = options;
-  const at = place(options, sizeOf("bernoulli", shape));
-  return internal.bernoulli(shape, { p, device, ...at }) as Tensor<Shape, "bool">;
+  return drawn("bernoulli", options, { shape, dtype: "bool", device }, (place) =>
+    internal.bernoulli(shape, { p, device, ...place }),
+  ) as Tensor<Shape, "bool">;
 }
 
 /** Where the result lies and where its numbers come from. */
@@ -149,8 +168,10 @@ export function randint(
   high: number,
   options: RandintOptions = {},
 ): Tensor<Shape, "i32"> {
-  const at = place(options, sizeOf("randint", shape));
-  return internal.randint(shape, low, high, { device: options.device, ...at }) as Tensor<Shape, "i32">;
+  const { device } = options;
+  return drawn("randint", options, { shape, dtype: "i32", device }, (place) =>
+    internal.randint(shape, low, high, { device, ...place }),
+  ) as Tensor<Shape, "i32">;
 }
 
 /**
@@ -159,8 +180,10 @@ export function randint(
  * Shapes: `y` is `[n]`. Dtypes: `y` is i32.
  */
 export function permutation(n: number, options: RandintOptions = {}): Tensor<Shape, "i32"> {
-  const at = place(options, sizeOf("permutation", [n]));
-  return internal.permutation(n, { device: options.device, ...at }) as Tensor<Shape, "i32">;
+  const { device } = options;
+  return drawn("permutation", options, { shape: [n], dtype: "i32", device }, (place) =>
+    internal.permutation(n, { device, ...place }),
+  ) as Tensor<Shape, "i32">;
 }
 
 /** Options of {@link multinomial}. */
@@ -187,9 +210,15 @@ export function multinomial(
   checkCount("multinomial", "count", count);
   // Without replacement each probability draws a word, with it each result does.
   const draws = elements(probabilities.shape.slice(0, -1)) * count;
-  const at = place(options, Math.max(probabilities.size, draws));
-  const { replacement } = options;
-  return internal.multinomial(probabilities, count, { replacement, ...at }) as Tensor<Shape, "i32">;
+  if (isRecording()) {
+    throw new CaptureError(
+      "multinomial: a replay would draw the same numbers again, since they depend on values inside; " +
+        "compare uniform numbers with running sums of the probabilities instead",
+    );
+  }
+  const { replacement, generator } = options;
+  const place = (generator ?? defaultGenerator())._reserve(Math.max(probabilities.size, draws));
+  return internal.multinomial(probabilities, count, { replacement, ...place }) as Tensor<Shape, "i32">;
 }
 
 /** Options of {@link dropout}. */
@@ -216,5 +245,19 @@ export function dropout<D extends DType>(
 ): Tensor<Shape, FloatDType<D>> {
   const { p = 0.5 } = options;
   if (!(p >= 0 && p <= 1)) throw new OpError("INVALID_ARGUMENT", "dropout", `p must be of [0, 1], got ${p}`);
-  return internal.dropout(x, { p, ...place(options, x.size) }) as Tensor<Shape, FloatDType<D>>;
+  if (isRecording()) return masked(x, p, options) as Tensor<Shape, FloatDType<D>>;
+  const place = (options.generator ?? defaultGenerator())._reserve(x.size);
+  return internal.dropout(x, { p, ...place }) as Tensor<Shape, FloatDType<D>>;
+}
+
+/** The same bits as {@link dropout} by a mask that is drawn outside, since the fused op draws by itself. */
+function masked(x: Tensor, p: number, options: GeneratorOption): Tensor {
+  const { shape, dtype, device } = x;
+  const dropped = drawn("dropout", options, { shape, dtype: "bool", device }, (place) =>
+    internal.bernoulli(shape, { p, device, ...place }),
+  );
+  // Scaled before it is rounded; nothing is kept where p is 1.
+  const wide = isHalf(dtype) ? x.to("f32") : x;
+  const kept = mul(wide, p < 1 ? 1 / (1 - p) : 1);
+  return where(dropped, 0, isHalf(dtype) ? kept.to(dtype) : kept);
 }

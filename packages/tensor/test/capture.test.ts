@@ -11,28 +11,19 @@ import {
   isOpenELMError,
   keep,
   liveTensors,
+  multinomial,
   nonzeroSync,
-  normal,
   Scope,
   scope,
   type Tensor,
   tensor,
   zeros,
 } from "../src/index.js";
+import { thrown } from "./thrown.js";
 
 const cpu = device("cpu");
 const ramp = (count: number, scale = 1): Tensor =>
   tensor(Float32Array.from({ length: count }, (_, i) => Math.sin(i + 1) * scale));
-
-/** What `body` throws. */
-function thrown(body: () => unknown): Error {
-  try {
-    body();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("nothing was thrown");
-}
 
 describe("capture", () => {
   let s: Scope;
@@ -182,6 +173,46 @@ describe("capture", () => {
     });
   });
 
+  test("after one was freed, what its successor makes at first use is made outside of the recording", () => {
+    s.run(() => {
+      const layer: { weight: Tensor; sum?: Tensor } = { weight: ramp(3) };
+      const body = (x: Tensor): Tensor => {
+        layer.sum ??= keep(zeros([3]));
+        layer.sum.setAt([":"], layer.sum.add(x));
+        return layer.sum.mul(layer.weight);
+      };
+      const listened = vi.fn(body);
+      using captured = cpu.capture(listened);
+      for (let i = 0; i < 3; i++) captured(ramp(3));
+      layer.weight.dispose();
+      layer.sum!.dispose();
+      Object.assign(layer, { weight: ramp(3, 5), sum: undefined });
+      for (let i = 1; i < 5; i++) {
+        const want = ramp(3).mul(i).mul(layer.weight).dataSync() as Float32Array;
+        const got = captured(ramp(3)).dataSync() as Float32Array;
+        got.forEach((v, j) => {
+          expect(v).toBeCloseTo(want[j]!, 5);
+        });
+      }
+      expect(listened).toHaveBeenCalledTimes(4);
+      layer.sum!.dispose();
+    });
+  });
+
+  test("one that is warm records at its first call", () => {
+    s.run(() => {
+      const body = vi.fn((x: Tensor) => x.mul(2));
+      using captured = cpu.capture(body, { warm: true });
+      for (let i = 0; i < 3; i++) {
+        expect(captured(ramp(3, i)).dataSync()).toEqual(ramp(3, i).mul(2).dataSync());
+      }
+      expect(captured.recordings).toBe(1);
+      expect(body).toHaveBeenCalledOnce();
+      using lazy = cpu.capture((x: Tensor) => keep(x.mul(2)).add(x), { warm: true });
+      expect(thrown(() => lazy(ramp(3))).message).toContain("outlives");
+    });
+  });
+
   test("frees all that it took", () => {
     const body = (): void =>
       scope(() => {
@@ -213,7 +244,7 @@ describe("what a recording cannot hold", () => {
     ["waiting", "synchronize outside", () => undefined, () => cpu.synchronizeSync()],
     ["a data-dependent size", "read", () => undefined, (t) => nonzeroSync(t)],
     ["host values", "argument", () => undefined, (t) => t.add(tensor([1, 2, 3, 4]))],
-    ["random numbers", "same numbers", () => undefined, (t) => t.add(normal([4]))],
+    ["a draw by probabilities", "multinomial: ", () => undefined, (t) => multinomial(t.square(), 1)],
     ["a write to an argument", "argument", () => undefined, (t) => t.setAt([0], 1)],
     ["giving away", "share it outside", () => undefined, (t) => t.share()],
   ];

@@ -33,6 +33,7 @@ export type {
 } from "./loop/options.js";
 export { DivergedError, type RunOptions, Trainer } from "./loop/trainer.js";
 export type { Precision } from "./loop/update.js";
+export type { CaptureMode } from "./loop/updates.js";
 export { JsonlLog, type LogLine } from "./metrics/jsonl.js";
 export { TensorBoardWriter } from "./metrics/tensorboard.js";
 export { AdamW, type AdamWOptions } from "./optim/adamw.js";

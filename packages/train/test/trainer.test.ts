@@ -90,6 +90,7 @@ describe("a run", () => {
     const order = all.map(({ type, step }) => `${type} ${step}`);
     expect(order).toEqual([
       "sample 0",
+      "eager 1",
       "step 1",
       "step 2",
       "step 3",

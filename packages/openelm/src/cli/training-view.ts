@@ -70,6 +70,8 @@ function describeEvent(event: Exclude<TrainEvent, StepEvent>): string | undefine
       return `goes on from step ${whole(event.step)}, ${event.folder}`;
     case "warning":
       return `${pc.yellow("warning")} ${event.message}`;
+    case "eager":
+      return pc.dim(`updates run call by call: ${event.reason}`);
     case "done":
       return `${whole(event.step)} steps, ${count(event.tokens)} tokens`;
   }

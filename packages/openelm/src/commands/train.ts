@@ -19,6 +19,7 @@ interface TrainOptions {
   readonly steps?: number;
   readonly set?: readonly string[];
   readonly device?: string;
+  readonly capture?: boolean;
   readonly printConfig?: boolean;
   readonly json?: boolean;
 }
@@ -58,6 +59,11 @@ export function trainCommand(): Command {
     .option("--minutes <n>", "minutes of training (default with --text: 5)", number({ least: 0.01 }))
     .option("--steps <n>", "updates, instead of minutes", integer(1))
     .option("--device <name>", "where the model computes: cpu, cuda, cuda:1, … (sets device)")
+    .option(
+      "--capture",
+      "replay each update as one command, or say why not (sets capture; default: where it can be)",
+    )
+    .option("--no-capture", "run each update call by call")
     .option("--set <key=value>", "change an option of the configuration (may be repeated)", repeated)
     .option("--print-config", "print the whole configuration with comments, and do nothing else")
     .option("--json", "the run's events as JSON, an object a line")
@@ -121,8 +127,12 @@ async function configuration(
     import("@openelm/native"),
     import("../run/assemble.js"),
   ]);
-  const { text, minutes, steps, device } = options;
-  const set = [...(options.set ?? []), ...(device === undefined ? [] : [`device=${JSON.stringify(device)}`])];
+  const { text, minutes, steps, device, capture } = options;
+  const set = [
+    ...(options.set ?? []),
+    ...(device === undefined ? [] : [`device=${JSON.stringify(device)}`]),
+    ...(capture === undefined ? [] : [`capture=${capture}`]),
+  ];
   if ((file === undefined) === (text === undefined)) {
     throw new UsageError(
       "say what to train on: a configuration, or --text FILE (and not both); openelm train --help has examples",

@@ -94,6 +94,7 @@ export async function assemble(
     folder,
     accumulate,
     precision: config.precision,
+    capture: config.capture,
     clip: config.optim.clip,
     maxSkips: config.maxSkips,
     loss: { ...config.loss, ignoreIndex: -100 },

@@ -197,6 +197,10 @@ export const schema = z.strictObject({
     z.enum(["f32", "bf16"]).default("f32"),
     "Precision of matrix products and attention; weights are f32 in any case",
   ),
+  capture: about(
+    z.union([z.boolean(), z.literal("auto")]).default("auto"),
+    "Whether updates are recorded and replayed as one command: small ones on a CPU (auto), all, or none",
+  ),
   maxSkips: about(
     whole(1).default(10),
     "Updates in a row that may fail to be finite before the run gives up",

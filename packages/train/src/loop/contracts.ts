@@ -17,6 +17,11 @@ export interface LossBatch {
 /** A module that computes its own loss: the sums over all counted targets, divided by `tokens`. */
 export type LanguageModel = Module & {
   loss(batch: LossBatch, options?: CrossEntropyLossOptions): LossParts;
+  /**
+   * Whether a recorded `loss` may be replayed (`device.capture`): nothing but tensors decides what it computes, such as a
+   * count on the host or a number that is drawn there. Default `false`.
+   */
+  readonly replayable?: boolean;
 };
 
 /** Tokens on the host. */

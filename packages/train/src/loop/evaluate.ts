@@ -42,7 +42,9 @@ export async function evaluate(
       signal?.throwIfAborted();
       await breathe(device);
       const sum = scope(() => {
-        const { ce } = inPrecision(precision, () => model.loss(upload(batch, device, 1), options));
+        const { ce } = inPrecision(precision, () =>
+          model.loss({ ...upload(batch, device), tokens: 1 }, options),
+        );
         return [ce.item()];
       })[0]!;
       sum.catch(() => undefined);

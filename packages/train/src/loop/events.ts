@@ -79,6 +79,14 @@ export interface WarningEvent {
   readonly error?: OpenELMError | undefined;
 }
 
+/** Updates are made call by call, where `capture` is `"auto"`; told once a run. */
+export interface EagerEvent {
+  readonly type: "eager";
+  readonly step: number;
+  /** Why they are not replayed. */
+  readonly reason: string;
+}
+
 /** The end. */
 export interface DoneEvent {
   readonly type: "done";
@@ -96,4 +104,5 @@ export type TrainEvent =
   | SampleEvent
   | ResumeEvent
   | WarningEvent
+  | EagerEvent
   | DoneEvent;

@@ -7,6 +7,7 @@ import type { Schedule } from "../schedule.js";
 import type { Batch, LanguageModel, Loader } from "./contracts.js";
 import type { TrainEvent } from "./events.js";
 import type { Precision } from "./update.js";
+import type { CaptureMode } from "./updates.js";
 
 /** When something is done, in steps. */
 export interface Every {
@@ -62,6 +63,12 @@ export interface TrainerOptions {
   readonly accumulate?: number | undefined;
   /** Default `"f32"`. */
   readonly precision?: Precision | undefined;
+  /**
+   * Whether updates are recorded and replayed as one command (`device.capture`), with the same results: `"auto"` on a CPU
+   * where they are small enough to gain by it, model and optimizer say that they can be (`replayable`), and nothing stands
+   * in the way; `true` throws a CaptureError that names what does. Default `"auto"`.
+   */
+  readonly capture?: CaptureMode | undefined;
   /** z-loss, label smoothing, the ignored target. */
   readonly loss?: CrossEntropyLossOptions | undefined;
   /** Norm that gradients are clipped to. Default 1; `Infinity` for none. */
@@ -113,6 +120,9 @@ export function checkTrainerOptions(options: TrainerOptions): void {
     throw new UsageError(`Trainer: clip must be above 0, got ${options.clip}`);
   if (options.precision !== undefined && !["f32", "bf16"].includes(options.precision)) {
     throw new UsageError(`Trainer: precision must be f32 or bf16, got ${options.precision}`);
+  }
+  if (options.capture !== undefined && !["auto", true, false].includes(options.capture)) {
+    throw new UsageError(`Trainer: capture must be "auto", true or false, got ${options.capture}`);
   }
 }
 

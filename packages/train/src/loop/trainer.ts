@@ -23,7 +23,8 @@ import { Journal } from "./journal.js";
 import { outlook, reachedLimit } from "./limits.js";
 import { checkTrainerOptions, isDue, type TrainerOptions } from "./options.js";
 import { Pace } from "./pace.js";
-import { type Reading, update } from "./update.js";
+import type { Reading } from "./update.js";
+import { Updates } from "./updates.js";
 
 /** Steps whose numbers are not read yet: the device always has the next one to go on with. */
 const READ_BEHIND = 2;
@@ -73,6 +74,7 @@ export class Trainer {
   readonly #options: TrainerOptions;
   readonly #device: Device;
   readonly #store: CheckpointStore | undefined;
+  readonly #updates: Updates;
   readonly #pace = new Pace();
   #running = false;
   /** Whether `folder` has been looked into. */
@@ -94,8 +96,10 @@ export class Trainer {
   constructor(options: TrainerOptions) {
     checkTrainerOptions(options);
     this.#options = options;
-    const { model, folder, checkpoint } = options;
+    const { model, optimizer, folder, checkpoint } = options;
+    const { precision = "f32", loss = {}, clip = 1, capture = "auto" } = options;
     this.#device = model.parameters()[0]!.device;
+    this.#updates = new Updates(model, optimizer, { precision, loss, clip, capture });
     if (folder !== undefined) {
       this.#store = new CheckpointStore(join(folder, "checkpoints"), checkpoint?.files ?? modelFiles(model), {
         node: process.versions.node,
@@ -145,6 +149,7 @@ export class Trainer {
       }
       yield* this.#told(this.#loop(journal, saver, signal));
     } finally {
+      this.#updates[Symbol.dispose]();
       this.#stopClock();
       await saver?.settle();
       await journal?.close();
@@ -166,15 +171,7 @@ export class Trainer {
     saver: BackgroundSaver | undefined,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<TrainEvent> {
-    const {
-      model,
-      optimizer,
-      schedule,
-      precision = "f32",
-      loss = {},
-      clip = 1,
-      checkpoint = {},
-    } = this.#options;
+    const { model, optimizer, schedule, checkpoint = {} } = this.#options;
     model.train();
     this.#startClock();
     if (this.#step === 0) yield* this.#look(journal, signal);
@@ -192,21 +189,25 @@ export class Trainer {
         break;
       }
       this.#lr = schedule?.(this.#step) ?? optimizer.lr;
-      const { reading } = await update(model, optimizer, batches, this.#lr, { precision, loss, clip });
+      const { reading } = await this.#updates.next(batches, this.#lr);
       this.#step += 1;
       this.#tokens += batches.reduce((sum, batch) => sum + batch.tokens, 0);
       this.#pending.push({ step: this.#step, lr: this.#lr, tokens: this.#tokens, reading });
+      const refusal = this.#updates.takeRefusal();
+      if (refusal !== undefined) yield { type: "eager", step: this.#step, reason: refusal };
       yield* this.#settle(READ_BEHIND, journal);
       yield* this.#look(journal, signal);
       if (saver && isDue(checkpoint, this.#step)) {
         yield* this.#settle(0, journal);
         await journal?.sync();
+        this.#updates.makeRoom();
         await saver.start(() => this.#snapshot());
       }
       yield* this.#news(saver);
       reason = this.#reason();
     }
     yield* this.#settle(0, journal);
+    this.#updates[Symbol.dispose]();
     yield* this.#finish(reason, journal, saver, signal);
   }
 
@@ -215,10 +216,12 @@ export class Trainer {
     const { sample } = this.#options;
     if (this.#owesEvaluation()) {
       yield* this.#settle(0, journal);
+      this.#updates.makeRoom();
       yield* this.#evaluate(journal, signal);
     }
     if (sample && isDue(sample, this.#step) && !signal?.aborted) {
       yield* this.#settle(0, journal);
+      this.#updates.makeRoom();
       yield { type: "sample", step: this.#step, sample: await sample.run(this.#step) };
       this.#pace.reset();
     }

@@ -1,8 +1,9 @@
-//! One update of the parameters: gradients of all micro-batches, clipping, the optimizer's step. Nothing is read back.
+//! One update of the parameters: gradients of all micro-batches, clipping, the optimizer's step. Nothing is read back, and
+//! what differs from one update to the next is a tensor, so that it can be recorded.
 import { setImmediate } from "node:timers/promises";
-import { Gradients, valueAndGrad } from "@openelm/autograd";
-import type { CrossEntropyLossOptions } from "@openelm/nn";
-import { accumulate, autocast, type Device, Scope, stack, type Tensor, tensor } from "@openelm/tensor";
+import { Gradients, type ValueAndGrad, valueAndGrad } from "@openelm/autograd";
+import type { CrossEntropyLossOptions, LossParts } from "@openelm/nn";
+import { accumulate, autocast, type Device, ones, scope, stack, type Tensor, tensor } from "@openelm/tensor";
 import { clipGlobalNorm } from "../optim/clip.js";
 import type { Optimizer } from "../optim/optimizer.js";
 import type { Batch, LanguageModel, LossBatch } from "./contracts.js";
@@ -29,53 +30,63 @@ export interface Reading {
 const MAX_PENDING = 2048;
 
 /** Sums over the micro-batches so far. */
-interface Sums {
+export interface Sums {
   readonly loss: Tensor;
   readonly ce: Tensor;
   readonly z: Tensor;
   readonly grads: Map<string, Tensor | null>;
 }
 
-/**
- * Enqueues one update and promises its numbers.
- *
- * All micro-batches are divided by the counted tokens of all of them, so that the result is that of one large batch.
- */
-export async function update(
-  model: LanguageModel,
-  optimizer: Optimizer,
-  batches: readonly Batch[],
-  lr: number,
-  { precision, loss, clip }: UpdateOptions,
-): Promise<{ readonly reading: Promise<Reading> }> {
-  const { device } = model.parameters()[0]!;
-  const lossAndGrad = valueAndGrad((model: LanguageModel, batch: LossBatch) => {
-    const { loss: value, ce, z } = inPrecision(precision, () => model.loss(batch, loss));
-    return { loss: value, aux: { ce, z } };
-  });
-  const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
-  using scope = new Scope();
-  // A batch without any counted token has the loss 0, not 0/0.
-  const count = scope.run(() => tensor(Math.max(tokens, 1), { device }));
-  let sums: Sums | undefined;
-  for (const batch of batches) {
-    await breathe(device);
-    sums = scope.run(() => {
-      const { value, aux, grads } = lossAndGrad(model, upload(batch, device, count));
-      return plus(sums, { loss: value, ...aux, grads: new Map(grads.entries()) }, batches.length > 1);
+/** The two parts of an update. */
+export class Update {
+  readonly #model: LanguageModel;
+  readonly #optimizer: Optimizer;
+  readonly #clip: number | undefined;
+  readonly #lossAndGrad: (
+    model: LanguageModel,
+    batch: LossBatch,
+  ) => ValueAndGrad<Gradients, Pick<LossParts, "ce" | "z">>;
+
+  constructor(model: LanguageModel, optimizer: Optimizer, { precision, loss, clip }: UpdateOptions) {
+    this.#model = model;
+    this.#optimizer = optimizer;
+    this.#clip = clip;
+    const lossAndGrad = valueAndGrad((model: LanguageModel, batch: LossBatch) => {
+      const { loss: value, ce, z } = inPrecision(precision, () => model.loss(batch, loss));
+      return { loss: value, aux: { ce, z } };
+    });
+    this.#lossAndGrad = lossAndGrad;
+  }
+
+  /**
+   * Adds what a micro-batch gives to the sums, whose tensors it changes.
+   *
+   * @param more - Whether there are several micro-batches.
+   */
+  add(sums: Sums | undefined, batch: LossBatch, more: boolean): Sums {
+    return scope(() => {
+      const { value, aux, grads } = this.#lossAndGrad(this.#model, batch);
+      return plus(sums, { loss: value, ...aux, grads: new Map(grads.entries()) }, more);
     });
   }
-  const { loss: total, ce, z, grads } = sums!;
-  return scope.run(() => {
-    const gradients = new Gradients(grads);
-    const { norm, scale, skip } = clipGlobalNorm(gradients, clip, [total]);
-    optimizer.step(model, gradients, { lr, scale, skip });
-    const report = stack([total, ce, z, norm, skip].map((t) => t.to("f32").reshape([])));
-    const reading = report.data().then((values) => toReading(values as Float32Array));
-    // Whoever awaits it gets the error; until then it must not count as unhandled.
-    reading.catch(() => undefined);
-    return { reading };
-  });
+
+  /** Clips and takes the step; gives the numbers of a {@link Reading}, `[5]` f32. */
+  apply({ loss, ce, z, grads }: Sums, lr: Tensor): Tensor {
+    return scope(() => {
+      const gradients = new Gradients(grads);
+      const { norm, scale, skip } = clipGlobalNorm(gradients, this.#clip, [loss]);
+      this.#optimizer.step(this.#model, gradients, { lr, scale, skip });
+      return stack([loss, ce, z, norm, skip].map((t) => t.to("f32").reshape([])));
+    });
+  }
+}
+
+/** Starts to read what {@link Update.apply} gave. */
+export function read(report: Tensor): Promise<Reading> {
+  const reading = report.data().then((values) => toReading(values as Float32Array));
+  // Whoever awaits it gets the error; until then it must not count as unhandled.
+  reading.catch(() => undefined);
+  return reading;
 }
 
 function toReading([loss, ce, z, gradNorm, skip]: Float32Array): Reading {
@@ -86,10 +97,9 @@ function toReading([loss, ce, z, gradNorm, skip]: Float32Array): Reading {
 export function upload(
   { inputs, targets, documents, shape }: Batch,
   device: Device,
-  tokens: Tensor | number,
-): LossBatch {
+): Pick<LossBatch, "inputs" | "targets" | "documents"> {
   const ids = (values: Int32Array): Tensor => tensor(values, { dtype: "i32", shape, device });
-  return { inputs: ids(inputs), targets: ids(targets), documents: documents && ids(documents), tokens };
+  return { inputs: ids(inputs), targets: ids(targets), documents: documents && ids(documents) };
 }
 
 export const inPrecision = <T>(precision: Precision, fn: () => T): T =>
@@ -118,7 +128,7 @@ function plus(sums: Sums | undefined, next: Sums, more: boolean): Sums {
       from.push(grad);
     }
   }
-  if (into.length > 0) accumulate(tensor(1, { device: into[0]!.device }), into, from);
+  if (into.length > 0) accumulate(ones([], { dtype: "f32", device: into[0]!.device }), into, from);
   return {
     loss: sums.loss.add(next.loss),
     ce: sums.ce.add(next.ce),

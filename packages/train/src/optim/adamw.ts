@@ -45,6 +45,7 @@ export interface AdamWOptions {
  */
 export class AdamW implements Optimizer {
   lr: number;
+  readonly replayable = true;
   readonly betas: readonly [number, number];
   readonly eps: number;
   readonly weightDecay: number;

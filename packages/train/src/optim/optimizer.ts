@@ -27,6 +27,11 @@ export interface Optimizer {
   /** The learning rate of steps that are given none. */
   lr: number;
   /**
+   * Whether a recorded step that is given its learning rate as a tensor may be replayed (`device.capture`): what it
+   * remembers are tensors, all made in its first step. Default `false`.
+   */
+  readonly replayable?: boolean;
+  /**
    * One step, in place.
    *
    * Parameters without a gradient stay as they are.

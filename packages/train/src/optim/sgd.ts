@@ -40,6 +40,7 @@ export interface SGDOptions {
  */
 export class SGD implements Optimizer {
   lr: number;
+  readonly replayable = true;
   readonly momentum: number;
   readonly nesterov: boolean;
   readonly weightDecay: number;

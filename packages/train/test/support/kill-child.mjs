@@ -1,7 +1,7 @@
 // A process to be killed: trains the tiny model in the folder that it is given, and says each step.
 import { createViteServer } from "vitest/node";
 
-const [folder, steps] = process.argv.slice(2);
+const [folder, steps, extras] = process.argv.slice(2);
 const conditions = ["openelm-source"];
 const server = await createViteServer({
   configFile: false,
@@ -16,7 +16,7 @@ const server = await createViteServer({
 const { tiny } = await server.ssrLoadModule(new URL("tiny.ts", import.meta.url).pathname);
 const { trainer } = tiny(
   { folder, steps: Number(steps), checkpoint: { every: 3, keepLast: 3 } },
-  { dropout: 0.2 },
+  JSON.parse(extras),
 );
 for await (const event of trainer.run()) process.stdout.write(`${event.type} ${event.step}\n`);
 await server.close();

@@ -5,6 +5,8 @@ import {
   Dropout,
   Embedding,
   Linear,
+  LoRA,
+  type LoRAOptions,
   type LossParts,
   Module,
 } from "@openelm/nn";
@@ -15,12 +17,19 @@ import {
   cosineSchedule,
   type Loader,
   type LossBatch,
+  type Optimizer,
   Trainer,
   type TrainerOptions,
 } from "../../src/index.js";
 
 export const VOCAB = 24;
 const DIM = 16;
+
+export interface TinyLMOptions {
+  readonly dropout?: number;
+  /** Default `false`: it counts its calls. */
+  readonly replayable?: boolean;
+}
 
 /** Predicts a token from the one before. */
 export class TinyLM extends Module {
@@ -30,13 +39,15 @@ export class TinyLM extends Module {
   readonly head = new Linear(2 * DIM, VOCAB);
   /** Its dropout draws from here. */
   readonly generator = new Generator(5);
-  /** Calls of `loss` whose result is not a number. */
+  /** Calls of `loss` whose result is not a number; a replay makes none. */
   readonly poisoned = new Set<number>();
   calls = 0;
+  readonly replayable: boolean;
 
-  constructor({ dropout = 0 }: { readonly dropout?: number } = {}) {
+  constructor({ dropout = 0, replayable = false }: TinyLMOptions = {}) {
     super();
     this.dropout = new Dropout(dropout);
+    this.replayable = replayable;
   }
 
   loss({ inputs, targets, tokens }: LossBatch, options: CrossEntropyLossOptions = {}): LossParts {
@@ -122,6 +133,7 @@ export class SameBatch implements Loader {
 
 export interface Tiny {
   readonly model: TinyLM;
+  readonly optimizer: Optimizer;
   readonly trainer: Trainer;
   readonly loader: TinyLoader;
 }
@@ -129,26 +141,34 @@ export interface Tiny {
 /** A trainer of a new tiny model; the same each time. */
 export function tiny(
   options: Partial<TrainerOptions> = {},
-  { dropout = 0, ...loading }: TinyLoaderOptions & { dropout?: number } = {},
+  { lora, ...extras }: TinyLoaderOptions & TinyLMOptions & { lora?: LoRAOptions } = {},
 ): Tiny {
-  const model = withDefaults({ seed: 3 }, () => new TinyLM({ dropout }));
+  const model = withDefaults({ seed: 3 }, () => new TinyLM(extras));
   model.initialize();
-  const loader = new TinyLoader(loading);
+  if (lora !== undefined) withDefaults({ seed: 4 }, () => model.apply(new LoRA(lora)));
+  const optimizer = options.optimizer ?? new AdamW(model, { lr: 1e-2 });
+  const loader = new TinyLoader(extras);
   const trainer = new Trainer({
     model,
-    optimizer: new AdamW(model, { lr: 1e-2 }),
+    optimizer,
     loader,
     schedule: cosineSchedule({ lr: 1e-2, updates: 40, warmup: 4 }),
     steps: 20,
     generators: { dropout: model.generator },
     ...options,
   });
-  return { model, trainer, loader };
+  return { model, optimizer, trainer, loader };
 }
 
 /** All weights of a model by path, on the host. */
-export async function weightsOf(model: Module): Promise<Record<string, Float32Array>> {
-  const read = async ([path, { value }]: readonly [string, { readonly value: Tensor }]) =>
-    [path, (await value.data()) as Float32Array] as const;
-  return Object.fromEntries(await Promise.all(Array.from(model.namedParameters(), read)));
+export const weightsOf = (model: Module): Promise<Record<string, Float32Array>> =>
+  valuesOf(Array.from(model.namedParameters(), ([path, { value }]) => [path, value] as const));
+
+/** The values of named tensors, on the host. */
+export async function valuesOf(
+  tensors: Iterable<readonly [name: string, tensor: Tensor]>,
+): Promise<Record<string, Float32Array>> {
+  const read = async ([name, tensor]: readonly [string, Tensor]) =>
+    [name, (await tensor.data()) as Float32Array] as const;
+  return Object.fromEntries(await Promise.all(Array.from(tensors, read)));
 }
