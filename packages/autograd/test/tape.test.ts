@@ -15,7 +15,7 @@ import {
   tensor,
   zeros,
 } from "@openelm/tensor";
-import { expectNoLeaks, gradCheck, settledTensors } from "@openelm/testing";
+import { collectGarbage, expectNoLeaks, gradCheck } from "@openelm/testing";
 import "@openelm/testing/vitest";
 import { describe, expect, test } from "vitest";
 import {
@@ -282,7 +282,8 @@ describe("memory", () => {
     const w = s.run(() => ones([8, 8], { dtype: "f64" }));
     const step = valueAndGrad((t: Tensor) => t.matmul(t).tanh().sum());
     s.run(() => scope(() => void step(w)));
-    const before = settledTensors();
+    collectGarbage();
+    const before = liveTensors();
     const { grads, value } = s.run(() => step(w));
     expect(liveTensors()).toBe(before + 2);
     grads.dispose();
@@ -357,7 +358,8 @@ describe("checkpoint", () => {
       const deep = (x: Tensor): Tensor => x.tanh().tanh().tanh().tanh().tanh();
       const x = f64([1, 2]);
       const held = (f: (x: Tensor) => Tensor): number => {
-        const before = settledTensors();
+        collectGarbage();
+        const before = liveTensors();
         const { pull, value } = vjp(f, [x]);
         value.dispose();
         const count = liveTensors() - before;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "@openelm/native";
 import { FileError, FormatError, liveTensors } from "@openelm/tensor";
-import { settledTensors } from "@openelm/testing";
+import { collectGarbage } from "@openelm/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   fromHFConfig,
@@ -22,7 +22,8 @@ const small: OpenELMOptions = { vocabSize: 20, layers: 2, modelDim: 16, headDim:
 
 describe("published sizes", () => {
   test.each(Object.entries(TABLES))("%s has the published shapes and counts", (name, table) => {
-    const before = settledTensors();
+    collectGarbage();
+    const before = liveTensors();
     const config = openelmConfig(name as keyof typeof TABLES);
     for (const key of ["queryHeads", "kvHeads", "feedForwardDim"] as const) {
       expect(config.layerShapes.map((shape) => shape[key])).toEqual(table[key]);

@@ -94,7 +94,7 @@ describe("constrained text", () => {
     const run = async (capture: boolean): Promise<unknown> =>
       generate(model, "x", { ...options, capture, constraint: await grammars.regex("[a-z]{20}") }).result();
     const first = await run(true);
-    const before = settledTensors();
+    const before = await settledTensors();
     expect(await run(true)).toEqual(first);
     expect(await run(false)).toEqual(first);
     expect(liveTensors()).toBe(before);

@@ -37,7 +37,7 @@ describe("a recorded step", () => {
       },
     };
     const how = { ...sampled, ...penalized, capture: true };
-    const before = settledTensors();
+    const before = await settledTensors();
     const text = await generate(reading, "abcab", how).result();
     expect(liveTensors()).toBe(before);
     expect(text).toEqual(await generate(model, "abcab", how).result());
@@ -144,7 +144,7 @@ describe("several prompts side by side", () => {
 
   test("leave no tensor behind, also when the loop is left", async () => {
     await generateBatch(model, prompts, sampled).results();
-    const before = settledTensors();
+    const before = await settledTensors();
     for await (const { index } of generateBatch(model, prompts, sampled)) if (index === 2) break;
     expect(liveTensors()).toBe(before);
     await generateBatch(model, prompts, sampled).results();
@@ -190,7 +190,7 @@ describe("a prompt cache", () => {
       const { ids } = await generate(model, prompt, { ...how, ...other }).result();
       expect(ids).toEqual(await alone(prompt, other));
     }
-    const before = settledTensors();
+    const before = await settledTensors();
     await generate(model, "abcd", { ...how, seed: 5 }).result();
     await generate(model, "abcd", { ...how, seed: 6 }).result();
     expect(liveTensors()).toBe(before);

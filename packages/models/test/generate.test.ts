@@ -191,7 +191,7 @@ describe("memory and ambient state", () => {
     const all = { tokenizer: letters, stopIds: [], topK: 5, topP: 0.9, minP: 0.01, repetitionPenalty: 1.2 };
     // The numbers among the options stay as scalars once they were used.
     await generate(model, "abc", { ...all, maxTokens: 2 }).result();
-    const before = settledTensors();
+    const before = await settledTensors();
     const during: number[] = [];
     let made = 0;
     for await (const _ of generate(model, "abc", { ...all, maxTokens: 200 })) {
@@ -203,7 +203,7 @@ describe("memory and ambient state", () => {
   });
 
   test("leaving the loop frees the cache", async () => {
-    const before = settledTensors();
+    const before = await settledTensors();
     for await (const { id: token } of generate(model, "abc", { ...options, maxTokens: 50, stopIds: [] })) {
       expect(liveTensors()).toBeGreaterThan(before);
       if (token >= 0) break;
@@ -212,7 +212,7 @@ describe("memory and ambient state", () => {
   });
 
   test("an abort rejects with its reason and frees the cache", async () => {
-    const before = settledTensors();
+    const before = await settledTensors();
     const controller = new AbortController();
     const reason = new Error("enough");
     const generation = generate(model, "abc", { ...options, stopIds: [], signal: controller.signal });
@@ -229,7 +229,7 @@ describe("memory and ambient state", () => {
   });
 
   test("a model that fails frees the cache", async () => {
-    const before = settledTensors();
+    const before = await settledTensors();
     const failing: CausalModel = {
       ...writer([], 1),
       forward: () => {

@@ -35,7 +35,7 @@ describe("a prompt cache in a file", () => {
     using promptCache = PromptCache.empty(model);
     await generate(model, "abc", { ...options, promptCache }).result();
     await savePromptCache(path, promptCache, model);
-    const before = settledTensors();
+    const before = await settledTensors();
     for (const other of [tinyModel({}, 2), tinyModel({ layers: 2 }), tinyModel().to("bf16")]) {
       other.initialize();
       const loading = loadPromptCache(path, other);

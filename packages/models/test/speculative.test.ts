@@ -95,7 +95,7 @@ describe("guesses", () => {
     const draft = { from: relative(0.5), tokens: 4 } as const;
     const how = { ...options, topK: 8, seed: 4, draft };
     const first = await generate(model, "abc", how).result();
-    const before = settledTensors();
+    const before = await settledTensors();
     expect(await generate(model, "abc", how).result()).toEqual(first);
     expect((await generate(model, "abc", { ...how, seed: 5 }).result()).ids).not.toEqual(first.ids);
     let made = 0;

@@ -113,7 +113,7 @@ describe("gptq", () => {
   test("leaves no tensors behind", async () => {
     const moments = momentsOf(x);
     const half = w.to("bf16");
-    const before = settledTensors();
+    const before = await settledTensors();
     (await gptq(w, moments)).dispose();
     (await gptq(half, moments)).dispose();
     (await gptq(w, undefined)).dispose();

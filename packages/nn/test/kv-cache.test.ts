@@ -14,7 +14,7 @@ import {
   zeros,
 } from "@openelm/tensor";
 import "@openelm/testing/vitest";
-import { settledTensors } from "@openelm/testing";
+import { collectGarbage } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import { Attention, KVCache } from "../src/index.js";
 
@@ -129,7 +129,8 @@ describe("KVCache", () => {
   });
 
   test("follows the defaults, and frees all it had", () => {
-    const before = settledTensors();
+    collectGarbage();
+    const before = liveTensors();
     const cache = withDefaults({ dtype: "bf16" }, () => new KVCache(options));
     expect(cache.layer(0).k.dtype).toBe("bf16");
     expect(cache.layer(0).v.shape).toEqual([1, 2, 6, 4]);

@@ -17,7 +17,7 @@ import {
   withDefaults,
   zeros,
 } from "@openelm/tensor";
-import { settledTensors } from "@openelm/testing";
+import { collectGarbage, settledTensors } from "@openelm/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Buffer, Dropout, init, Linear, Module, Parameter } from "../src/index.js";
 
@@ -79,7 +79,8 @@ describe("parameters", () => {
   });
 
   test("take no memory before their first use", () => {
-    const before = settledTensors();
+    collectGarbage();
+    const before = liveTensors();
     const net = new Net();
     expect(net.parameterCount()).toBe(2 * (24 + 6 + 24) + 8 + 4);
     expect(net.toString()).toContain("up: Linear  weight f32[6, 4]");
@@ -246,7 +247,7 @@ describe("files", () => {
     const net = seeded(() => new Net());
     await net.save(path, { metadata: { format: "pt" } });
     const other = seeded(() => new Net(), 2);
-    const before = settledTensors();
+    const before = await settledTensors();
     await other.load(path);
     expect(liveTensors() - before).toBe(other.parameters().length);
     expect(await values(other)).toEqual(await values(net));
@@ -281,7 +282,7 @@ describe("files", () => {
       other: zeros([1]),
     });
     const block = seeded(() => new Block());
-    const before = settledTensors();
+    const before = await settledTensors();
     const error = await block.load(path).catch((e: unknown) => e as Error);
     expect(error).toBeInstanceOf(FormatError);
     expect((error as Error).message).toContain(path);
@@ -302,7 +303,7 @@ describe("files", () => {
     const tensors = new Map(seeded(() => new Block()).state());
     await saveSafetensors(path, new Map([...tensors, ["other", zeros([1])]]));
     const block = new Block();
-    const before = settledTensors();
+    const before = await settledTensors();
     await block.load(path, { strict: false });
     expect(liveTensors() - before).toBe(3);
   });

@@ -1,4 +1,4 @@
-import { settledTensors } from "@openelm/testing";
+import { collectGarbage } from "@openelm/testing";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import {
   add,
@@ -222,7 +222,8 @@ describe("capture", () => {
       });
     body();
     cpu.synchronizeSync();
-    const [tensors, { current }] = [settledTensors(), cpu.memory()];
+    collectGarbage();
+    const [tensors, { current }] = [liveTensors(), cpu.memory()];
     for (let i = 0; i < 3; i++) body();
     cpu.synchronizeSync();
     expect(liveTensors()).toBe(tensors);
@@ -290,7 +291,8 @@ describe("what a recording cannot hold", () => {
   test("an error of the function goes through, and the next call records again", () => {
     scope(() => {
       let fail = false;
-      const before = settledTensors();
+      collectGarbage();
+      const before = liveTensors();
       using captured = cpu.capture((t: Tensor) => {
         const y = t.mul(2);
         if (fail) throw new Error("mine");

@@ -36,7 +36,7 @@ describe("a device", () => {
   });
 
   test("memory counts what lives", async () => {
-    settledTensors();
+    await settledTensors();
     await cpu.synchronize();
     const before = cpu.memory().current;
     const x = zeros([1000, 1000]);

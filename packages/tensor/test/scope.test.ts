@@ -1,4 +1,4 @@
-import { settledTensors } from "@openelm/testing";
+import { collectGarbage } from "@openelm/testing";
 import { describe, expect, test } from "vitest";
 import {
   autocast,
@@ -17,7 +17,8 @@ import {
 
 /** How many tensors `body` leaves behind. */
 function left(body: () => void): number {
-  const before = settledTensors();
+  collectGarbage();
+  const before = liveTensors();
   body();
   return liveTensors() - before;
 }

@@ -10,6 +10,6 @@ export {
   type OpCheckReport,
   opcheck,
 } from "./opcheck.js";
-export { settledTensors } from "./settled-tensors.js";
+export { collectGarbage, settledTensors } from "./settled-tensors.js";
 export { strided } from "./strided.js";
 export { TOLERANCES, type Tolerance } from "./tolerances.js";

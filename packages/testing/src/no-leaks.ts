@@ -1,6 +1,6 @@
 import { liveTensors, scope } from "@openelm/tensor";
 import { CheckError } from "./check-error.js";
-import { settledTensors } from "./settled-tensors.js";
+import { collectGarbage } from "./settled-tensors.js";
 
 /**
  * Checks that nothing that `fn` makes outlives it.
@@ -23,7 +23,8 @@ export function expectNoLeaks(fn: () => void): void {
       fn();
     });
   run();
-  const before = settledTensors();
+  collectGarbage();
+  const before = liveTensors();
   run();
   const after = liveTensors();
   if (after > before) {

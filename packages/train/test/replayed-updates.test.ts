@@ -344,7 +344,7 @@ describe("memory", () => {
     const run = (steps: number): Tiny =>
       tiny({ steps, accumulate: 2, capture: true, loader: new SameBatch(8, 16) }, { replayable: true });
     await run(4).trainer.fit();
-    const before = settledTensors();
+    const before = await settledTensors();
     const { current } = cpu.memory();
     const { trainer, optimizer, model } = run(300);
     const marks: { live: number; bytes: number }[] = [];
@@ -356,7 +356,7 @@ describe("memory", () => {
     await cpu.synchronize();
     for (const [, state] of optimizer.state()) state.dispose();
     for (const parameter of model.parameters()) parameter.value.dispose();
-    expect(settledTensors()).toBeLessThanOrEqual(before);
+    expect(await settledTensors()).toBeLessThanOrEqual(before);
     expect(cpu.memory().current).toBeLessThanOrEqual(current);
   });
 });

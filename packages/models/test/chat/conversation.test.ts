@@ -110,7 +110,7 @@ describe("Conversation", () => {
       await read(conversation.ask("Hello", options));
     };
     await run();
-    const before = settledTensors();
+    const before = await settledTensors();
     await run();
     expect(liveTensors()).toBe(before);
   });
