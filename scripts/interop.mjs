@@ -39,7 +39,6 @@ await main(async () => {
   await build();
   // Packages that the build has just made.
   const checks = await import("./interop/checks.mjs");
-  const adapters = await import("./interop/adapters.mjs");
   const wanted = names.length > 0 ? names : NAMES;
   const { python, torch, peft, llama, missing } = await programs(wanted);
   const report = new Report();
@@ -50,10 +49,14 @@ await main(async () => {
   const large = !values.small;
   if (wanted.includes("mlx") && python) {
     await checks.mlx(python, place, { large });
-    await adapters.mlxAdapters(python, place);
+    const { mlxAdapters } = await import("./interop/mlx-adapters.mjs");
+    await mlxAdapters(python, place, { large });
   }
   if (wanted.includes("torch") && torch) await checks.torch(torch, place);
-  if (wanted.includes("peft") && peft) await adapters.peft(peft, place);
+  if (wanted.includes("peft") && peft) {
+    const checks = await import("./interop/peft.mjs");
+    await checks.peft(peft, place);
+  }
   if (wanted.includes("gguf") && python) await checks.gguf(python, place);
   if (wanted.includes("llama") && llama) await checks.llama(llama, place, { large });
   if (wanted.includes("tokens") && python) {
