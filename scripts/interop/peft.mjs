@@ -68,6 +68,7 @@ const OF_PEFT = {
   },
   "LoRA of look-ups": { r: 4, lora_alpha: 8, target_modules: ["token_embeddings", "out_proj"] },
   "a start with a Gaussian": { r: 4, target_modules: ATTENTION, init_lora_weights: "gaussian" },
+  "PiSSA, converted": { r: 4, target_modules: ATTENTION, init_lora_weights: "pissa", converted: true },
   "an orthogonal start": { r: 4, target_modules: ATTENTION, init_lora_weights: "orthogonal" },
 };
 

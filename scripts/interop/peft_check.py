@@ -66,15 +66,24 @@ def read(task, folder, ids):
 
 
 def write(task, settings, folder, ids, seed):
-    """Saves an adapter with random numbers where training begins with zeros, and gives its logits as PEFT loads it."""
+    """Saves an adapter with random numbers where training begins with zeros, and gives its logits as PEFT loads it.
+
+    With `converted`, what changed since the start is saved as a LoRA of the model as it was before the start.
+    """
+    settings = dict(settings)
+    initial = f"{folder}-initial" if settings.pop("converted", False) else None
     model = get_peft_model(fresh(task), LoraConfig(**settings, task_type="CAUSAL_LM"))
+    if initial is not None:
+        model.peft_config["default"].init_lora_weights = True
+        model.save_pretrained(initial)
+        model.peft_config["default"].init_lora_weights = settings["init_lora_weights"]
     random = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         step = 0.05 * torch.randn(parameter.shape, generator=random)
         parameter.data = parameter * (1 + step) if "magnitude" in name else parameter + step
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, path_initial_model_for_weight_conversion=initial)
     loaded = PeftModel.from_pretrained(fresh(task), folder).eval()
     with torch.no_grad():
         return loaded(input_ids=ids).logits
