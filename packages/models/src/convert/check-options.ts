@@ -4,6 +4,9 @@ import { basename } from "node:path";
 import { FileError, UsageError } from "@openelm/native";
 import type { ConvertOptions } from "./convert.js";
 import type { OpenModelOptions } from "./open-model.js";
+import type { ModelFormat } from "./source.js";
+
+const FORMS: readonly ModelFormat[] = ["hf", "corenet", "mlx", "gguf"];
 
 /** @throws UsageError if an option is for another form than the wanted one; FileError if the tokenizer cannot be read. */
 export async function checkOptions({
@@ -13,6 +16,7 @@ export async function checkOptions({
   dtype,
   tokenizer,
 }: ConvertOptions): Promise<void> {
+  if (!FORMS.includes(to)) throw new UsageError(`to must be ${FORMS.join(", ")}, got ${String(to)}`);
   if (quantize !== undefined && to !== "mlx")
     throw new UsageError(`weights in codes of MLX's kind are for the form mlx, not for ${to}`);
   if (encoding !== undefined && to !== "gguf")

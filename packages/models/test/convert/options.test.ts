@@ -27,6 +27,13 @@ describe("an option that the conversion has no use for is refused", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  test("and so is a form that models have not", async () => {
+    const options = { to: "peft" } as unknown as ConvertOptions;
+    await expect(convertModel(await savedModel(), join(temporary(), "out"), options)).rejects.toThrow(
+      /to must be hf, corenet, mlx, gguf, got peft/,
+    );
+  });
+
   test("of another source too: a GGUF file has no moving average", async () => {
     const gguf = join(temporary(), "m.gguf");
     await convertModel(await savedModel(), gguf, { to: "gguf", encoding: "f32", dtype: "f32" });
@@ -61,6 +68,18 @@ describe("a tokenizer that is named", () => {
     await convertModel(gguf, out, { to: "hf", tokenizer: named });
     expect(readFileSync(join(out, "tokenizer.model")).equals(readFileSync(PIECES))).toBe(true);
   });
+});
+
+test("tokens that fill a GGUF file up to the model's size are none of its tokenizer", async () => {
+  const [large, small] = [join(temporary(), "large.gguf"), join(temporary(), "small.gguf")];
+  const model = await savedModel({ vocabSize: 1100 });
+  await convertModel(model, large, { to: "gguf", tokenizer: PIECES });
+  await convertModel(large, small, { to: "gguf", vocabulary: 1024 });
+  const [a, b] = [await openModel(large), await openModel(small)];
+  await Promise.all([a.close(), b.close()]);
+  expect([a.config.vocabSize, b.config.vocabSize]).toEqual([1100, 1024]);
+  expect(a.vocabulary).toEqual(b.vocabulary);
+  expect(a.vocabulary?.tokens).toHaveLength(1024);
 });
 
 test("a file is made together with the folders that it lies in, as a folder is", async () => {
