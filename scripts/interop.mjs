@@ -11,18 +11,20 @@ import { setup } from "./lib/setup.mjs";
 const HELP = `npm run test:interop [-- NAME… --small]
 
 Installs the programs into .interop and compares:
-  mlx      mlx-lm loads our folders by strict names, ours loads its folders: the same logits
+  mlx      mlx-lm loads our folders by strict names and our adapters, ours what mlx_lm.convert, mlx_lm.lora and
+           mlx_lm.fuse write: the same logits
   torch    PyTorch's reference loads our files by strict names, ours loads what torch.save writes
+  peft     PEFT loads our adapters beside PyTorch's reference, ours loads what PEFT saves: the same logits
   gguf     ggml's Python package reads our GGUF files, ours its blocks: the same numbers
   llama    llama.cpp goes on with the same tokens, and splits text into the same ids
   tokens   SentencePiece and Hugging Face's tokenizers split random texts into the same ids, and put ids together again
 
 Without names: all. --small leaves out the model of 270M and some encodings. --strings N: random texts of tokens (2000; 100000 are read in
 some minutes). --tolerant: a program that cannot be installed is no failure.
-OPENELM_INTEROP_TORCH names an interpreter that has PyTorch already.
+OPENELM_INTEROP_TORCH names an interpreter that has PyTorch, and for peft PEFT, already.
 A program that cannot be installed is named, and the exit code is 1.`;
 
-const NAMES = ["mlx", "torch", "gguf", "llama", "tokens"];
+const NAMES = ["mlx", "torch", "peft", "gguf", "llama", "tokens"];
 
 await main(async () => {
   const { values, positionals: names } = parse();
@@ -38,15 +40,23 @@ await main(async () => {
   // Packages that the build has just made.
   const checks = await import("./interop/checks.mjs");
   const wanted = names.length > 0 ? names : NAMES;
-  const { python, torch, llama, missing } = await programs(wanted);
+  const { python, torch, peft, llama, missing } = await programs(wanted);
   const report = new Report();
   const folder = path.join(FOLDER, "work");
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const place = { folder, report };
   const large = !values.small;
-  if (wanted.includes("mlx") && python) await checks.mlx(python, place, { large });
+  if (wanted.includes("mlx") && python) {
+    await checks.mlx(python, place, { large });
+    const { mlxAdapters } = await import("./interop/mlx-adapters.mjs");
+    await mlxAdapters(python, place, { large });
+  }
   if (wanted.includes("torch") && torch) await checks.torch(torch, place);
+  if (wanted.includes("peft") && peft) {
+    const checks = await import("./interop/peft.mjs");
+    await checks.peft(peft, place);
+  }
   if (wanted.includes("gguf") && python) await checks.gguf(python, place);
   if (wanted.includes("llama") && llama) await checks.llama(llama, place, { large });
   if (wanted.includes("tokens") && python) {

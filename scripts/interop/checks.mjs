@@ -7,7 +7,18 @@ import { Tokenizer } from "@openelm/data";
 import { convertModel, OpenELM, openelmConfig } from "@openelm/models";
 import { isOpenELMError, tensor } from "@openelm/tensor";
 import { mustRun } from "../lib/run.mjs";
-import { batch, logits, read, SMALL, saveBytes, saveIds, saveModel, savePieces, strings } from "./models.mjs";
+import {
+  batch,
+  logits,
+  read,
+  referenceConfig,
+  SMALL,
+  saveBytes,
+  saveIds,
+  saveModel,
+  savePieces,
+  strings,
+} from "./models.mjs";
 
 /** @typedef {import("./report.mjs").Report} Report */
 /** @typedef {{ folder: string, report: Report }} Place */
@@ -95,13 +106,7 @@ export async function torch(python, { folder, report }) {
   const ids = batch(SMALL.vocabSize, [2, 21]);
   const idsFile = await saveIds(path.join(folder, "ids.safetensors"), ids);
   const wanted = await logits(hf, ids);
-  const config = JSON.stringify({
-    vocab_size: SMALL.vocabSize,
-    layers: SMALL.layers,
-    model_dim: SMALL.modelDim,
-    head_dim: SMALL.headDim,
-    shapes: SMALL.layerShapes.map((s) => [s.queryHeads, s.kvHeads, s.feedForwardDim]),
-  });
+  const config = referenceConfig(SMALL);
   const corenet = path.join(folder, "ours.pt");
   await convertModel(hf, corenet, { to: "corenet", replace: true });
   const out = path.join(folder, "torch-logits.safetensors");

@@ -16,6 +16,8 @@ const WHEELS = [
   "tokenizers==0.23.3",
 ];
 const TORCH = "torch==2.15.0";
+const PEFT = "peft==0.21.2";
+/** Of node-llama-cpp. */
 const LLAMA = "3.22.1";
 /** Holds the vocabulary of Llama 1 and 2. */
 const VOCABULARY = "llama-tokenizer-js@1.2.2";
@@ -24,18 +26,29 @@ const VOCABULARY = "llama-tokenizer-js@1.2.2";
  * @typedef {object} Programs
  * @property {string} [python] - Has mlx-lm and gguf.
  * @property {string} [torch] - Has PyTorch; may be another.
+ * @property {string} [peft] - Has PEFT too.
  * @property {string} [llama] - node_modules with node-llama-cpp and the vocabulary of Llama.
  * @property {string[]} missing - What is not there, and why.
  */
 
-/** Which programs each comparison needs. @type {Readonly<Record<string, readonly ("python" | "torch" | "llama")[]>>} */
+/** Which programs each comparison needs. @type {Readonly<Record<string, readonly ("python" | "torch" | "peft" | "llama")[]>>} */
 const NEEDS = {
   mlx: ["python"],
   torch: ["torch"],
+  peft: ["peft"],
   gguf: ["python"],
   llama: ["llama"],
   tokens: ["python", "llama"],
 };
+
+/** Versions that are installed, by the names of packages. @type {ReadonlyMap<string, string>} */
+export const VERSIONS = new Map([
+  ...[...WHEELS, TORCH, PEFT].map((spec) => {
+    const [name = "", version = ""] = spec.split("==");
+    return /** @type {const} */ ([name.replace(/\[.*/, ""), version]);
+  }),
+  ["node-llama-cpp", LLAMA],
+]);
 
 /** Installs what the comparisons need and says what could not be had. @param {readonly string[]} names @returns {Promise<Programs>} */
 export async function programs(names) {
@@ -55,19 +68,28 @@ export async function programs(names) {
   };
   const python = !needed.has("python")
     ? undefined
-    : await have("mlx-lm, gguf and tokenizers", () =>
-        wheels("mlx_lm, gguf, sentencepiece, tokenizers", WHEELS),
-      );
-  const torch = needed.has("torch") ? await have("PyTorch", torchPython) : undefined;
+    : await have("mlx-lm, gguf and tokenizers", () => wheels(WHEELS));
+  const torch = needed.has("torch")
+    ? await have("PyTorch", () => torchPython("import torch", [TORCH]))
+    : undefined;
+  const peft = needed.has("peft")
+    ? await have("PEFT", () => torchPython("import torch, peft", [TORCH, PEFT]))
+    : undefined;
   const llama = needed.has("llama") ? await have("llama.cpp", llamaPackages) : undefined;
-  return { python, torch, llama, missing };
+  return { python, torch, peft, llama, missing };
 }
 
-/** @param {string} modules @param {string[]} specs */
-async function wheels(modules, specs) {
+/** Asks for versions alone: to import PyTorch takes seconds. */
+const HAS_VERSIONS = `
+import sys
+from importlib.metadata import version
+sys.exit(any(version(spec.split("==")[0].split("[")[0]) != spec.split("==")[1] for spec in sys.argv[1:]))`;
+
+/** The private interpreter with these wheels. @param {string[]} specs */
+async function wheels(specs) {
   const python = path.join(VENV, process.platform === "win32" ? "Scripts/python.exe" : "bin/python");
   if (!existsSync(python)) await mustRun("python3", ["-m", "venv", VENV], { toStderr: true });
-  if (output(python, ["-c", `import ${modules}`]) === undefined) {
+  if (output(python, ["-c", HAS_VERSIONS, ...specs]) === undefined) {
     process.stderr.write(`Installing ${specs.join(", ")} …\n`);
     await mustRun(python, ["-m", "pip", "install", "--quiet", "--retries", "1", ...specs], {
       toStderr: true,
@@ -76,13 +98,13 @@ async function wheels(modules, specs) {
   return python;
 }
 
-/** An interpreter with PyTorch: the one that is named, else the private one. */
-async function torchPython() {
+/** An interpreter with PyTorch: the one that is named, else the private one. @param {string} program @param {string[]} specs */
+async function torchPython(program, specs) {
   const named = process.env.OPENELM_INTEROP_TORCH;
   // pip's own settings say from where, such as PIP_EXTRA_INDEX_URL for the wheels without CUDA.
-  if (named === undefined) return wheels("torch", [TORCH]);
-  if (output(named, ["-c", "import torch"]) !== undefined) return named;
-  throw new ScriptError(`OPENELM_INTEROP_TORCH names ${named}, which cannot import torch`);
+  if (named === undefined) return wheels(specs);
+  if (output(named, ["-c", program]) !== undefined) return named;
+  throw new ScriptError(`OPENELM_INTEROP_TORCH names ${named}, where "${program}" fails`);
 }
 
 async function llamaPackages() {

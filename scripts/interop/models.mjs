@@ -49,6 +49,16 @@ export async function saveBytes(folder) {
   return folder;
 }
 
+/** The configuration as PyTorch's reference takes it, in JSON. @param {import("@openelm/models").OpenELMConfig} config */
+export const referenceConfig = ({ vocabSize, layers, modelDim, headDim, layerShapes }) =>
+  JSON.stringify({
+    vocab_size: vocabSize,
+    layers,
+    model_dim: modelDim,
+    head_dim: headDim,
+    shapes: layerShapes.map((s) => [s.queryHeads, s.kvHeads, s.feedForwardDim]),
+  });
+
 /** Ids of a batch, the same in every run. @param {number} vocabSize @param {[number, number]} shape */
 export function batch(vocabSize, [rows, time]) {
   const ids = Int32Array.from({ length: rows * time }, (_, i) => (i * 7919 + 13) % vocabSize);

@@ -1,5 +1,12 @@
 // What was compared, and how it came out.
 
+/** NaN where there are not as many of each. @param {Float32Array} a @param {Float32Array} b */
+export function largestDifference(a, b) {
+  let largest = a.length === b.length ? 0 : Number.NaN;
+  for (const [i, value] of a.entries()) largest = Math.max(largest, Math.abs(value - (b[i] ?? Number.NaN)));
+  return largest;
+}
+
 /** Lines of a run, each printed as soon as it is known. */
 export class Report {
   failed = 0;
@@ -15,9 +22,7 @@ export class Report {
 
   /** @param {string} program @param {string} what @param {Float32Array} got @param {Float32Array} wanted @param {number} most */
   close(program, what, got, wanted, most) {
-    let largest = got.length === wanted.length ? 0 : Number.NaN;
-    for (const [i, value] of got.entries())
-      largest = Math.max(largest, Math.abs(value - (wanted[i] ?? Number.NaN)));
+    const largest = largestDifference(got, wanted);
     this.that(program, what, largest <= most, `difference ${largest.toExponential(1)}, allowed ${most}`);
   }
 

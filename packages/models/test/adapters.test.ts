@@ -178,6 +178,34 @@ describe("a PEFT folder", () => {
     expect(a.shape).toEqual([2, 64]);
   });
 
+  test("takes an alpha by the first pattern that a name ends with, or that is all of it", async () => {
+    const model = fresh();
+    const folder = place("adapter");
+    await saveAdapter(model, adapted(model), folder);
+    const config = join(folder, "adapter_config.json");
+    const alpha_pattern = {
+      "^layers.0.attn.out_proj": 99,
+      "^transformer.layers.0.ffn.proj_.": 5,
+      "1.attn.(out|qkv)_proj": 3,
+      proj_2: 2,
+    };
+    writeFileSync(
+      config,
+      JSON.stringify({ ...configIn(folder), alpha_pattern, arrow_config: {}, use_bdlora: null }),
+    );
+    const lora = await loadAdapter(fresh(), folder);
+    const alphas = Array.from(lora.layers.keys(), (path) => [path, lora.settingsOf(path).alpha]);
+    expect(Object.fromEntries(alphas)).toMatchObject({
+      "layers.0.attn.outProj": 6,
+      "layers.0.ffn.proj1": 5,
+      "layers.0.ffn.proj2": 5,
+      "layers.1.attn.outProj": 3,
+      "layers.1.attn.qkvProj": 3,
+      "layers.1.ffn.proj1": 6,
+      "layers.1.ffn.proj2": 2,
+    });
+  });
+
   test.each<[string, (json: Record<string, unknown>) => object, RegExp]>([
     ["another kind", (json) => ({ ...json, peft_type: "IA3" }), /peft_type must be LORA/],
     ["trained biases", (json) => ({ ...json, bias: "all" }), /bias must be none/],
@@ -188,6 +216,27 @@ describe("a PEFT folder", () => {
       /must have magnitudes just where/,
     ],
     ["an alpha of no number", (json) => ({ ...json, lora_alpha: "8" }), /lora_alpha must be a number/],
+    [
+      "a start that took its values from the model's weights",
+      (json) => ({ ...json, init_lora_weights: "pissa_niter_4" }),
+      /"pissa_niter_4", which changes the model's weights; save the adapter again with path_initial/,
+    ],
+    [
+      "tokens that turn it on",
+      (json) => ({ ...json, alora_invocation_tokens: [7, 8] }),
+      /alora_invocation_tokens is not known/,
+    ],
+    [
+      "layers used twice",
+      (json) => ({ ...json, layer_replication: [[0, 2]] }),
+      /layer_replication is not known/,
+    ],
+    ["a variant in use", (json) => ({ ...json, use_qalora: true }), /use_qalora is not known/],
+    [
+      "a pattern that is none here",
+      (json) => ({ ...json, alpha_pattern: { "(?P<layer>proj_1)": 3 } }),
+      /alpha_pattern: Invalid regular expression/,
+    ],
   ])("of %s is refused, and the model stays as it was", async (_, change, message) => {
     const model = fresh();
     const folder = place("adapter");
@@ -251,6 +300,13 @@ function parts(name: string, a: number[], b: number[]): Record<string, Tensor> {
   return { [`${prefix}.lora_A.weight`]: normal(a), [`${prefix}.lora_B.weight`]: normal(b) };
 }
 
+const MLX_NAME = "transformer.layers.2.attn.qkv_proj";
+
+const mlxParts = (): Record<string, Tensor> => ({
+  [`${MLX_NAME}.lora_a`]: normal([64, 2]),
+  [`${MLX_NAME}.lora_b`]: normal([2, 64]),
+});
+
 describe("an adapter of mlx-lm", () => {
   test.each([{}, { dora: true }])("%j goes to PEFT's form and back without a change", async (options) => {
     const model = fresh();
@@ -274,6 +330,42 @@ describe("an adapter of mlx-lm", () => {
       await loadAdapter(other, folder);
       expect(await other.forward(ids).bytes()).toEqual(await model.forward(ids).bytes());
     }
+  });
+
+  test.each<[string, string, Record<string, Tensor>, RegExp]>([
+    [
+      "parts that are none",
+      "lora",
+      { "transformer.norm.weight": tensor([1]) },
+      /norm\.weight is no part of an adapter/,
+    ],
+    [
+      "half of a layer",
+      "lora",
+      { [`${MLX_NAME}.lora_a`]: normal([64, 2]) },
+      /must have the matrices lora_a and lora_b alone/,
+    ],
+    [
+      "vectors",
+      "lora",
+      { [`${MLX_NAME}.lora_a`]: normal([2]), [`${MLX_NAME}.lora_b`]: normal([2]) },
+      /must have the matrices/,
+    ],
+    ["no magnitudes where its kind has them", "dora", mlxParts(), /lora_b, and m$/],
+    [
+      "magnitudes where its kind has none",
+      "lora",
+      { ...mlxParts(), [`${MLX_NAME}.m`]: normal([64]) },
+      /lora_b alone/,
+    ],
+    ["nothing", "lora", {}, /holds no adapter/],
+  ])("of %s is refused", async (_, fine_tune_type, tensors, message) => {
+    const folder = temporary();
+    await saveSafetensors(join(folder, "adapters.safetensors"), tensors);
+    const json = { fine_tune_type, num_layers: 1, lora_parameters: { rank: 2, scale: 2, dropout: 0 } };
+    writeFileSync(join(folder, "adapter_config.json"), JSON.stringify(json));
+    await expect(loadAdapter(fresh(), folder)).rejects.toThrow(FormatError);
+    await expect(loadAdapter(fresh(), folder)).rejects.toThrow(message);
   });
 
   test("has one rank and one scale, for linear layers of blocks", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -58,6 +58,22 @@ describe("openelm convert", () => {
     const { code, stderr } = await openelm(["convert", name, "out", "--to", "hf"], { cwd });
     expect(code).toBe(1);
     expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toMatch(message);
+    expect(existsSync(join(cwd, "out"))).toBe(false);
+  });
+
+  test.each([
+    [["model", "--to", "mlx", "--group", "32"], /--group goes with --bits/],
+    [["adapter", "--to", "peft", "--bits", "4"], /--bits is for models, not for an adapter/],
+    [["adapter", "--to", "mlx", "--vocab", "released"], /--vocab is for models, not for an adapter/],
+  ])("refuses an option that would do nothing: %j", async (args, message) => {
+    const cwd = temporary();
+    mkdirSync(join(cwd, "adapter"));
+    writeFileSync(join(cwd, "adapter", "adapter_config.json"), "{}");
+    const [source = "", ...options] = args;
+    const place = source === "model" ? MODEL : source;
+    const { code, stderr } = await openelm(["convert", place, "out", ...options], { cwd });
+    expect(code).toBe(1);
     expect(stderr).toMatch(message);
     expect(existsSync(join(cwd, "out"))).toBe(false);
   });

@@ -32,28 +32,48 @@ export async function readMlxAdapter(
     throw new FormatError(`${config}: lora_parameters must have the number scale`, { path: config });
   const path = join(folder, MLX_WEIGHTS);
   const tensors = await readTensors(path, dtype);
+  try {
+    return {
+      format: "mlx",
+      path: folder,
+      layers: layersOf(tensors, path, { scale, isDora: type === "dora" }),
+      dropout,
+      rankStabilized: false,
+      dora: type === "dora",
+      base: undefined,
+    };
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  }
+}
+
+/** Names of the parts of a layer. */
+const PART = /^(.+)\.(?:lora_a|lora_b|m)$/;
+
+function layersOf(
+  tensors: ReadonlyMap<string, Tensor>,
+  path: string,
+  { scale, isDora }: { readonly scale: number; readonly isDora: boolean },
+): Map<string, AdapterLayer> {
   const layers = new Map<string, AdapterLayer>();
   for (const name of tensors.keys()) {
-    const layer = /^(.+)\.lora_a$/.exec(name)?.[1];
-    if (layer === undefined) continue;
-    const [a, b] = [tensors.get(name)!, tensors.get(`${layer}.lora_b`)];
-    if (b === undefined) throw new FormatError(`${path}: ${layer} has no lora_b`, { path });
-    const parts = { a: transpose(a), b: transpose(b), magnitude: tensors.get(`${layer}.m`) };
-    layers.set(
-      layer,
-      checkedLayer(path, layer, { kind: "linear", ...parts, alpha: scale * parts.a.shape[0]! }),
-    );
+    const layer = PART.exec(name)?.[1];
+    if (layer === undefined) throw new FormatError(`${path}: ${name} is no part of an adapter`, { path });
+    if (layers.has(layer)) continue;
+    const [a, b] = [tensors.get(`${layer}.lora_a`), tensors.get(`${layer}.lora_b`)];
+    const magnitude = tensors.get(`${layer}.m`);
+    if (a?.rank !== 2 || b?.rank !== 2 || isDora !== (magnitude !== undefined)) {
+      const parts = isDora ? "the matrices lora_a and lora_b, and m" : "the matrices lora_a and lora_b alone";
+      throw new FormatError(`${path}: ${layer} must have ${parts}`, { path });
+    }
+    const linear = { kind: "linear", a: transpose(a), b: transpose(b), magnitude } as const;
+    layers.set(layer, checkedLayer(path, layer, { ...linear, alpha: scale * a.shape[1]! }));
   }
   if (layers.size === 0) throw new FormatError(`${path} holds no adapter`, { path });
-  return {
-    format: "mlx",
-    path: folder,
-    layers,
-    dropout,
-    rankStabilized: false,
-    dora: type === "dora",
-    base: undefined,
-  };
+  // Those that were turned have views of their own.
+  for (const [name, tensor] of tensors) if (!name.endsWith(".m")) tensor.dispose();
+  return layers;
 }
 
 /**

@@ -61,16 +61,41 @@ export async function readPeft(
   }
 }
 
+/** Settings by which an adapter is more, or other, than a product added to layers. */
+const OTHER_METHODS = [
+  ...["lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication"],
+  ...[
+    "alora_invocation_tokens",
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+  ],
+];
+
+/** Starts that leave the model's weights alone. PiSSA, OLoRA and others take from them what `A` and `B` begin with. */
+const STARTS = new Set<unknown>([true, false, "gaussian", "orthogonal", "eva"]);
+
 /** What is more than a product added to layers is refused: without it the model would be another one. */
 function refuseOthers(json: Record<string, unknown>, path: string): void {
-  const { peft_type: type, bias = "none", modules_to_save: saved, lora_bias: loraBias } = json;
+  const { peft_type: type, bias = "none", init_lora_weights: start = true } = json;
   const bad = (what: string): FormatError => new FormatError(`${path}: ${what}`, { path });
   if (type !== "LORA") throw bad(`peft_type must be LORA, got ${JSON.stringify(type)}`);
   if (bias !== "none") throw bad(`bias must be none, got ${JSON.stringify(bias)}`);
-  if (loraBias === true) throw bad("lora_bias is not known here");
-  if (Array.isArray(saved) && saved.length > 0) throw bad("modules_to_save is not known here");
+  const other = OTHER_METHODS.find((key) => isInUse(json[key]));
+  if (other !== undefined) throw bad(`${other} is not known here`);
   if (json.fan_in_fan_out === true) throw bad("fan_in_fan_out is for weights that lie the other way round");
+  if (!STARTS.has(start)) {
+    throw bad(
+      `init_lora_weights is ${JSON.stringify(start)}, which changes the model's weights; ` +
+        "save the adapter again with path_initial_model_for_weight_conversion, which makes a LoRA of it",
+    );
+  }
 }
+
+const isInUse = (value: unknown): boolean =>
+  typeof value === "object" && value !== null ? Object.keys(value).length > 0 : value === true;
 
 type Parts = ReadonlyMap<string, Tensor>;
 
@@ -103,7 +128,7 @@ function layerOf(
   if ((json.use_dora === true && kind === "linear") !== (magnitude !== undefined))
     throw new FormatError(`${path}: ${name} must have magnitudes just where use_dora is true`, { path });
   const usual = numberIn(json, "lora_alpha", config, 8);
-  const alpha = patternValue(json.alpha_pattern, name) ?? usual;
+  const alpha = patternValue(json.alpha_pattern, name, config) ?? usual;
   return checkedLayer(path, name, { kind, a, b, magnitude, alpha });
 }
 
@@ -113,20 +138,21 @@ function numberIn(json: Record<string, unknown>, key: string, path: string, usua
   throw new FormatError(`${path}: ${key} must be a number, got ${JSON.stringify(value)}`, { path });
 }
 
-/** The value of the pattern that a layer's name ends with; patterns are regular expressions of Python. */
-function patternValue(patterns: unknown, name: string): number | undefined {
+/** The value of the first pattern that a layer's name ends with, from its begin or behind a dot. */
+function patternValue(patterns: unknown, name: string, path: string): number | undefined {
   if (typeof patterns !== "object" || patterns === null) return undefined;
   for (const [pattern, value] of Object.entries(patterns)) {
-    if (typeof value === "number" && endsWith(name, pattern)) return value;
+    if (typeof value === "number" && endingIn(pattern, path).test(name)) return value;
   }
   return undefined;
 }
 
-function endsWith(name: string, pattern: string): boolean {
+/** @throws FormatError if the pattern, an expression of Python, is none of JavaScript. */
+function endingIn(pattern: string, path: string): RegExp {
   try {
-    return new RegExp(`^(?:.*\\.)?(?:${pattern.replace(/^\^/, "")})$`).test(name);
-  } catch {
-    return false;
+    return new RegExp(`^(?:.*\\.)?(?:${pattern})$`);
+  } catch (cause) {
+    throw new FormatError(`${path}: alpha_pattern: ${(cause as Error).message}`, { path, cause });
   }
 }
 

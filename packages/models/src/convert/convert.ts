@@ -5,6 +5,7 @@ import { UsageError } from "@openelm/native";
 import { disposeAdapter } from "../adapters/adapter-file.js";
 import { mergedSource } from "../adapters/merged-source.js";
 import { readAdapter } from "../adapters/read-adapter.js";
+import { checkOptions } from "./check-options.js";
 import { toHFName } from "./formats/folder.js";
 import { writeCoreNet } from "./formats/write-corenet.js";
 import { writeFolder } from "./formats/write-folder.js";
@@ -86,6 +87,7 @@ export async function convertModel(
 ): Promise<Converted> {
   const { to } = options;
   refuseSame(source, destination);
+  await checkOptions(options);
   const isFile = to === "corenet" || to === "gguf";
   if (isFile) await refuseExisting(destination, options.replace ?? false);
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter);
@@ -151,10 +153,6 @@ function usualEncoding({ weights }: ModelSource): GgufEncoding {
 
 async function toWeights(source: ModelSource, path: string, options: ConvertOptions): Promise<Converted> {
   const { to, replace = false } = options;
-  checkGroups(options.quantize);
-  if (options.quantize !== undefined && to !== "mlx") {
-    throw new UsageError(`weights in codes of MLX's kind are for the form mlx, not for ${to}`);
-  }
   const weights = new Map(
     Array.from(source.weights, ([name, weight]) => [name, recode(weight, encodingFor(weight, options))]),
   );
@@ -163,16 +161,6 @@ async function toWeights(source: ModelSource, path: string, options: ConvertOpti
   if (to === "corenet") await writeCoreNet(model, path, watch(all, options));
   else await writeFolder(model, { path, format: to as "hf" | "mlx", replace }, watch(all, options));
   return summary(model, to, all);
-}
-
-/** @throws UsageError if MLX has no such codes. */
-export function checkGroups(quantize: CodeOptions | undefined): void {
-  if (quantize === undefined) return;
-  const { bits, group } = quantize;
-  if (Number.isInteger(bits) && bits >= 2 && bits <= 8 && [32, 64, 128].includes(group)) return;
-  throw new UsageError(
-    `codes have 2 to 8 bits and groups of 32, 64 or 128, got ${bits} bits and groups of ${group}`,
-  );
 }
 
 function encodingFor(weight: Weight, { to, dtype, quantize }: ConvertOptions): Encoding {

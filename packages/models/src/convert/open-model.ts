@@ -4,6 +4,7 @@ import { basename, dirname } from "node:path";
 import { FileError, FormatError } from "@openelm/native";
 import { OPENELM_SIZES, type OpenELMConfig, type OpenELMSize, openelmConfig } from "../openelm/config.js";
 import { readConfig } from "../openelm/files.js";
+import { refuseCheckpointOptions } from "./check-options.js";
 import { SourceFile } from "./files/source-file.js";
 import { openCoreNet } from "./formats/corenet.js";
 import { isModelFolder, openFolder } from "./formats/folder.js";
@@ -21,24 +22,28 @@ export interface OpenModelOptions {
 /**
  * Opens a model in any form that is known, and reads its headers. Close it after use.
  *
- * @throws FileError if it cannot be read; FormatError naming file and byte if it is not as it should be.
+ * @throws FileError if it cannot be read; FormatError naming file and byte if it is not as it should be; UsageError if
+ * options are given that the form does not have.
  */
-export async function openModel(
-  path: string,
-  { state, config }: OpenModelOptions = {},
-): Promise<ModelSource> {
+export async function openModel(path: string, options: OpenModelOptions = {}): Promise<ModelSource> {
   const stats = await stat(path).catch((cause: Error) => {
     throw new FileError(`${path} cannot be opened: ${cause.message}`, { path, cause });
   });
   if (stats.isDirectory()) {
-    if (isModelFolder(path)) return openFolder(path);
-    throw new FormatError(`${path} has no config.json; give a model's folder, a .pt file or a .gguf file`, {
-      path,
-    });
+    if (!isModelFolder(path)) {
+      throw new FormatError(`${path} has no config.json; give a model's folder, a .pt file or a .gguf file`, {
+        path,
+      });
+    }
+    refuseCheckpointOptions(path, options);
+    return openFolder(path);
   }
-  const magic = await magicOf(path);
-  if (magic === "GGUF") return openGguf(path);
-  if (basename(path).endsWith(".safetensors")) return openFolder(dirname(path));
+  const isGguf = (await magicOf(path)) === "GGUF";
+  if (isGguf || basename(path).endsWith(".safetensors")) {
+    refuseCheckpointOptions(path, options);
+    return isGguf ? openGguf(path) : openFolder(dirname(path));
+  }
+  const { state, config } = options;
   return openCoreNet(path, { state, config: config === undefined ? undefined : await namedConfig(config) });
 }
 

@@ -1,9 +1,9 @@
 //! A model in full precision as a folder whose matrices are codes of a few bits.
 import { UsageError } from "@openelm/native";
+import { checkGroups } from "../convert/check-options.js";
 import {
   type CodeOptions,
   type Converted,
-  checkGroups,
   isRounded,
   layerName,
   refuseSame,

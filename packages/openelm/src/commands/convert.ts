@@ -11,7 +11,7 @@ interface ConvertCommandOptions {
   readonly adapter?: string;
   readonly dtype?: ScaleName;
   readonly bits?: number;
-  readonly group: number;
+  readonly group?: number;
   readonly encoding?: "f32" | "f16" | "bf16" | "q8_0" | "q4_0";
   readonly vocab?: VocabularySize;
   readonly state: "model" | "ema";
@@ -36,14 +36,15 @@ export function convertCommand(): Command {
   return new Command("convert")
     .summary("bring a model into the form of another program")
     .description(
-      "Converts a model. What the source is, is told by what is in it: a folder of the Hugging Face port or of MLX,\n" +
-        "a checkpoint of CoreNet (.pt) or a GGUF file. Nothing in a checkpoint is executed.\n\n" +
+      "Converts a model. What the source is, is told by what is in it: a folder of\n" +
+        "the Hugging Face port or of MLX, a checkpoint of CoreNet (.pt) or a GGUF file.\n" +
+        "Nothing in a checkpoint is executed.\n\n" +
         "  hf       a folder with config.json and safetensors, which openelm loads too\n" +
         "  corenet  a .pt file that torch.load reads\n" +
         "  mlx      a folder that mlx-lm loads, in codes with --bits\n" +
         "  gguf     a file that llama.cpp runs\n" +
-        "  peft     an adapter's folder that PEFT loads; the source is one too, of mlx-lm or PEFT\n\n" +
-        "An adapter converts to mlx as well, with --config naming the model that it is for.",
+        "  peft     an adapter's folder that PEFT loads, out of one of mlx-lm or PEFT\n\n" +
+        "An adapter converts to mlx as well, with --config naming the model it is for.",
     )
     .argument(
       "<source>",
@@ -58,9 +59,10 @@ export function convertCommand(): Command {
     .addOption(new Option("--dtype <dtype>", "cast the weights").choices(["f32", "bf16", "f16"]))
     .option("--bits <n>", "mlx: round the matrices to codes of n bits, 2 to 8", integer(2))
     .addOption(
-      new Option("--group <n>", "mlx: weights that share a scale: 32, 64 or 128")
-        .argParser(integer(1))
-        .default(64),
+      new Option(
+        "--group <n>",
+        "with --bits: weights that share a scale: 32, 64 or 128 (default: 64)",
+      ).argParser(integer(1)),
     )
     .addOption(
       new Option(
@@ -108,8 +110,13 @@ async function convert(
   const { convertModel, isAdapterFolder } = await import("@openelm/models");
   const { modelSource } = await import("../run/model-folder.js");
   const output = new Output({ json });
+  const { UsageError } = await import("@openelm/native");
+  if (group !== undefined && bits === undefined)
+    throw new UsageError("--group goes with --bits, which says that the matrices become codes");
   if (isAdapterFolder(source) || to === "peft") {
-    const { dtype, config } = options;
+    const { dtype, config, state, ...others } = { ...options, bits, vocab };
+    const [other] = Object.entries(others).find(([, value]) => value !== undefined) ?? [];
+    if (other !== undefined) throw new UsageError(`--${other} is for models, not for an adapter by itself`);
     return convertAdapterOf(source, destination, output, { to, dtype, config, replace: force });
   }
   await interruptible(async (signal) => {
@@ -117,7 +124,7 @@ async function convert(
     const made = await convertModel(await modelSource(source), destination, {
       ...options,
       to,
-      quantize: bits === undefined ? undefined : { bits, group },
+      quantize: bits === undefined ? undefined : { bits, group: group ?? 64 },
       vocabulary: vocab,
       replace: force,
       signal,

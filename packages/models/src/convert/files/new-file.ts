@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { FileError } from "@openelm/native";
 
 /** A name beside `path` that nothing has. */
 export const temporaryName = (path: string): string =>
   `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
 
-/** A file that appears under its name only when it is whole and on the disk. */
+/** A file that appears under its name only when it is whole and on the disk; its folder is made. */
 export class NewFile {
   readonly path: string;
   readonly #temporary: string;
@@ -29,6 +30,7 @@ export class NewFile {
     const temporary = temporaryName(path);
     let handle: FileHandle | undefined;
     try {
+      await mkdir(dirname(path), { recursive: true });
       handle = await open(temporary, "wx");
       await write(new NewFile(path, temporary, handle));
       await handle.sync();

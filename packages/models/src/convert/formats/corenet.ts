@@ -71,7 +71,7 @@ async function checkMagic(file: SourceFile): Promise<void> {
     0,
     isOld
       ? "the file is of the form that torch wrote before 1.6; load it there and save it again"
-      : "the file is not an archive of torch.save",
+      : "the file is not an archive of torch.save, and no GGUF file either",
   );
 }
 

@@ -34,7 +34,7 @@ export async function writeFolder(
     const layout = source.layouts?.find((known) => known.format === format);
     const metadata = { format: format === "hf" ? "pt" : "mlx" };
     const followed = await writeSafetensors(folder, weights, metadata, layout?.files, watch);
-    for (const file of source.companions) await copyFile(file, join(folder, basename(file)));
+    for (const file of source.companions) await copyFile(file, join(folder, nameBeside(file)));
     await writeVocabulary(source, folder);
     if (followed && layout?.index !== undefined) {
       await writeFile(join(folder, "model.safetensors.index.json"), layout.index);
@@ -44,6 +44,10 @@ export async function writeFolder(
     await writeFile(join(folder, "config.json"), configText(source, format, followed ? layout : undefined));
   });
 }
+
+/** Where programs look for it: SentencePiece's models have any name before the dot. */
+const nameBeside = (file: string): string =>
+  /^(?!tokenizer).*\.model$/.test(basename(file)) ? "tokenizer.model" : basename(file);
 
 /** The other form that the model came from: the source itself, or what the source was made from. */
 const originOf = ({ layouts = [] }: ModelSource, format: "hf" | "mlx"): FolderLayout | undefined =>

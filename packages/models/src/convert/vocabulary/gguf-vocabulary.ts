@@ -45,7 +45,7 @@ export function vocabularyMetadata(
   if (tokens.length > vocabSize) {
     throw new ConfigError(`the tokenizer has ${tokens.length} tokens, the model ${vocabSize}`);
   }
-  const extra = Array.from({ length: vocabSize - tokens.length }, (_, i) => `<unused${tokens.length + i}>`);
+  const extra = Array.from({ length: vocabSize - tokens.length }, (_, i) => filler(tokens.length + i));
   const strings = (value: readonly string[]): GgufValue => ({ type: "array", of: "string", value });
   const filled = (values: readonly number[], last: number): readonly number[] => [
     ...values,
@@ -72,6 +72,18 @@ export function vocabularyMetadata(
   return template === undefined ? known : [...known, ["tokenizer.chat_template", template]];
 }
 
+/** What stands for an id that the model has and the tokenizer has not. */
+const filler = (id: number): string => `<unused${id}>`;
+
+/** How many tokens there are before those that fill up, as written here or by llama.cpp. */
+function ownTokens(tokens: readonly string[], types: readonly number[]): number {
+  let count = tokens.length;
+  const isFiller = (id: number): boolean =>
+    types[id] === TOKEN_TYPES.unused && (tokens[id] === filler(id) || tokens[id] === `[PAD${id}]`);
+  while (count > 0 && isFiller(count - 1)) count--;
+  return count;
+}
+
 const text = (value: string | undefined): GgufValue | undefined =>
   value === undefined ? undefined : { type: "string", value };
 const id = (value: number | undefined): GgufValue | undefined =>
@@ -80,7 +92,7 @@ const flag = (value: boolean | undefined): GgufValue | undefined =>
   value === undefined ? undefined : { type: "bool", value };
 
 /**
- * The vocabulary of a file; undefined where it has none of a known kind.
+ * The vocabulary of a file, without what fills it up; undefined where it has none of a known kind.
  *
  * @throws FormatError if its lists are not of one length.
  */
@@ -109,11 +121,14 @@ export function vocabularyFrom(
     return typeof value === "boolean" ? value : undefined;
   };
   const [pre, template] = [get("pre"), metadata.get("tokenizer.chat_template")?.value];
+  const types: number[] = list("token_type", "number", tokens.length) ?? tokens.map(() => TOKEN_TYPES.normal);
+  const scores: number[] | undefined = list("scores", "number", tokens.length);
+  const own = ownTokens(tokens, types);
   return {
     model,
-    tokens,
-    types: list("token_type", "number", tokens.length) ?? tokens.map(() => TOKEN_TYPES.normal),
-    scores: list("scores", "number", tokens.length),
+    tokens: tokens.slice(0, own),
+    types: types.slice(0, own),
+    scores: scores?.slice(0, own),
     merges: list("merges", "string"),
     pre: typeof pre === "string" ? pre : undefined,
     bos: number("bos_token_id"),

@@ -9,7 +9,7 @@ export async function writeVocabulary(
   { vocabulary, companions }: ModelSource,
   folder: string,
 ): Promise<void> {
-  const hasOwn = companions.some((file) => /^tokenizer\.(?:json|model)$/.test(basename(file)));
+  const hasOwn = companions.some((file) => /^tokenizer\.json$|\.model$/.test(basename(file)));
   if (vocabulary === undefined || hasOwn) return;
   const { tokens, model } = vocabulary;
   if (model === "llama") await writeFile(join(folder, "tokenizer.model"), sentencePieceOf(vocabulary));
