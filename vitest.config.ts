@@ -24,7 +24,9 @@ export default defineConfig({
   test: {
     env: { OPENELM_THREADS: "2" },
     passWithNoTests: false,
-    testTimeout: 30_000,
+    // Far above what any test takes alone: machines that are shared are slow at times, and a hang is a hang.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     projects: [
       ...packages.map((name) => project(name, [`packages/${name}/test/**/*.test.ts`])),
       ...(existsSync("benchmarks/test") ? [project("benchmarks", ["benchmarks/test/**/*.test.ts"])] : []),

@@ -21,7 +21,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const place = (name) => mkdtempSync(path.join(folder, `${name}-`));
 
 describe.each(Object.keys(FORMATS))("%s", (name) => {
-  test("comes to values and typed errors", { timeout: 120_000 }, async () => {
+  test("comes to values and typed errors", { timeout: 300_000 }, async () => {
     const fuzz = new Fuzz(name, FORMATS[name], { seed: 7, folder: place("input") });
     await fuzz.prepare(place("samples"));
     const failures = [];

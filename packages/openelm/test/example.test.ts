@@ -13,7 +13,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-test("examples/quickstart.ts trains and answers, in at most 40 lines", { timeout: 60_000 }, async () => {
+test("examples/quickstart.ts trains and answers, in at most 40 lines", { timeout: 300_000 }, async () => {
   expect(readFileSync(EXAMPLE, "utf8").trimEnd().split("\n").length).toBeLessThanOrEqual(40);
   const place = temporary();
   writeFileSync(

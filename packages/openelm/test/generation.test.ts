@@ -21,7 +21,7 @@ const generate = (...args: string[]) => openelm(["generate", "-m", "run", ...arg
 const chat = (args: readonly string[], options: RunOptions) =>
   openelm(["chat", "-m", "run", "-n", "8", ...args], { cwd: place, ...options });
 
-describe("openelm generate", { timeout: 60_000 }, () => {
+describe("openelm generate", { timeout: 300_000 }, () => {
   test("gives the same greedy text with guesses, from the prompt and from a model", async () => {
     const greedy = ["-p", "The cat sees", "-n", "40", "-t", "0"];
     const [plain, lookup, model, eager] = await Promise.all([
@@ -114,7 +114,7 @@ describe("openelm generate", { timeout: 60_000 }, () => {
   });
 });
 
-describe("openelm chat", { timeout: 60_000 }, () => {
+describe("openelm chat", { timeout: 300_000 }, () => {
   test("answers each line, and obeys those that are not for the model", async () => {
     const input = "Hello\n\n/system Be brief.\nWhat now?\n/save talk.json\n/nonsense\n/reset\n/exit\nnever\n";
     const { code, stdout, stderr } = await chat([], { input });

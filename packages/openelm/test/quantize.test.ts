@@ -33,7 +33,7 @@ beforeAll(async () => {
   expect(code).toBe(0);
 }, 60_000);
 
-describe("openelm quantize", { timeout: 60_000 }, () => {
+describe("openelm quantize", { timeout: 300_000 }, () => {
   test("rounds a run's model, and by a text stays nearer to it", async () => {
     const plain = await run("quantize", "run", "q3", "--bits", "3");
     expect(plain.code, plain.stderr).toBe(0);
@@ -87,7 +87,7 @@ describe("openelm quantize", { timeout: 60_000 }, () => {
   });
 });
 
-describe("openelm perplexity", { timeout: 60_000 }, () => {
+describe("openelm perplexity", { timeout: 300_000 }, () => {
   test("tells a person perplexity, bits per byte and divergence", async () => {
     const { stdout, stderr, code } = await run(
       "perplexity",
@@ -122,7 +122,7 @@ describe("openelm perplexity", { timeout: 60_000 }, () => {
   });
 });
 
-describe("an adapter", { timeout: 120_000 }, () => {
+describe("an adapter", { timeout: 300_000 }, () => {
   const tune = ["--from", "run", "--lora", "rank=4,targets=attn", "--folder", "tuned", ...BATCH];
 
   test("is trained beside a model, goes on where it was, and runs with it, merged or not", async () => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { openelm, temporary } from "./cli.js";
 import { simpleText } from "./text.js";
 
-describe("quickstart", { timeout: 90_000 }, () => {
+describe("quickstart", { timeout: 300_000 }, () => {
   const place = temporary();
   writeFileSync(join(place, "notes.txt"), simpleText(400));
   const args = ["quickstart", "--text", "notes.txt", "--steps", "16"];

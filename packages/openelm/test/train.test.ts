@@ -24,7 +24,7 @@ const losses = (folder: string): number[] =>
     .filter((line) => line.includes('"step"') && line.includes('"lr"'))
     .map((line) => (JSON.parse(line) as { loss: number }).loss);
 
-describe("train --text, generate, train again", { timeout: 60_000 }, () => {
+describe("train --text, generate, train again", { timeout: 300_000 }, () => {
   beforeAll(async () => {
     const { code, stderr } = await train("--folder", "whole", "--steps", "40");
     expect(stderr).not.toContain("error");
@@ -143,7 +143,7 @@ describe("train --text, generate, train again", { timeout: 60_000 }, () => {
   });
 });
 
-describe("tokenizer train and data prepare", { timeout: 30_000 }, () => {
+describe("tokenizer train and data prepare", { timeout: 300_000 }, () => {
   test("make a corpus that train takes", async () => {
     const tokenizer = await openelm(
       ["tokenizer", "train", "notes.txt", "--vocab-size", "400", "-o", "tok", "--json"],

@@ -42,7 +42,7 @@ test.each<[string, TinyLMOptions]>([
 ])(
   "killed at random moments, a run ends with the weights and the log of one that was not: %s",
   {
-    timeout: 60_000 + 10_000 * KILLS,
+    timeout: 180_000 + 30_000 * KILLS,
   },
   async (_, extras) => {
     const folder = await mkdtemp(join(tmpdir(), "kill-"));
