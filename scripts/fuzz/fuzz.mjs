@@ -32,12 +32,16 @@ export class Fuzz {
   /** How many were read as something valid, and how many were refused. */
   accepted = 0;
   refused = 0;
+  /** What refusals said, without names and numbers. @type {Set<string>} */
+  refusals = new Set();
+  #onRefusal;
 
-  /** @param {string} name @param {Format} format @param {{ seed: number, folder: string }} options */
-  constructor(name, format, { seed, folder }) {
+  /** @param {string} name @param {Format} format @param {{ seed: number, folder: string, onRefusal?: (kind: string) => void }} options - `onRefusal` hears of each kind once. */
+  constructor(name, format, { seed, folder, onRefusal }) {
     this.#name = name;
     this.#format = format;
     this.#seed = seed;
+    this.#onRefusal = onRefusal;
     this.#place = new Place(folder);
   }
 
@@ -82,6 +86,7 @@ export class Fuzz {
         stack: stack?.slice(0, 4000),
       };
     }
+    if (error !== undefined) this.#note(/** @type {Error & { code: string }} */ (error));
     const { user, system } = process.cpuUsage(start);
     const seconds = (user + system) / 1e6;
     if (seconds > SECONDS)
@@ -94,6 +99,14 @@ export class Fuzz {
       message: `${(taken / 2 ** 20).toFixed(0)} MiB for ${sizeOf(files)} bytes`,
     };
   }
+
+  /** @param {Error & { code: string }} refusal */
+  #note({ code, message }) {
+    const kind = `${code} ${sentenceOf(message, this.#place.folder)}`;
+    if (this.refusals.has(kind)) return;
+    this.refusals.add(kind);
+    this.#onRefusal?.(kind);
+  }
 }
 
 /** @param {unknown} error */
@@ -103,3 +116,12 @@ const nameOf = (error) =>
     : error instanceof Error
       ? error.name
       : typeof error;
+
+/** A message as the program has it, without what it took from the file. @param {string} message @param {string} folder */
+const sentenceOf = (message, folder) =>
+  message
+    .slice(0, 400)
+    .replaceAll(folder, "")
+    .replace(/"[^"]*"?/g, '""')
+    .replace(/[\d.+-]*\d[\d.]*/g, "0")
+    .slice(0, 60);

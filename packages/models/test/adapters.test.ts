@@ -188,6 +188,11 @@ describe("a PEFT folder", () => {
       /must have magnitudes just where/,
     ],
     ["an alpha of no number", (json) => ({ ...json, lora_alpha: "8" }), /lora_alpha must be a number/],
+    [
+      "a pattern that an engine tries for ever",
+      (json) => ({ ...json, alpha_pattern: { "([\\w.]+)+x": 2 } }),
+      /the pattern .* could take without an end/,
+    ],
   ])("of %s is refused, and the model stays as it was", async (_, change, message) => {
     const model = fresh();
     const folder = place("adapter");
@@ -233,6 +238,14 @@ describe("a PEFT folder", () => {
     expect(model.tokenEmbeddings.weight.trainable).toBe(true);
   });
 
+  test("of a kind that is nested without an end is refused", async () => {
+    const folder = temporary();
+    // Deeper than JSON can be written.
+    const kind = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    writeFileSync(join(folder, "adapter_config.json"), `{"peft_type":${kind}}`);
+    await expect(loadAdapter(fresh(), folder)).rejects.toThrow(/peft_type must be LORA, got \[\[\[\[…/);
+  });
+
   test("that is not there is a FileError, and one of pickles says what to do", async () => {
     await expect(loadAdapter(fresh(), place("nothing"))).rejects.toThrow(
       /adapter_config\.json cannot be read/,
@@ -250,6 +263,8 @@ function parts(name: string, a: number[], b: number[]): Record<string, Tensor> {
   const prefix = `base_model.model.transformer.${name}`;
   return { [`${prefix}.lora_A.weight`]: normal(a), [`${prefix}.lora_B.weight`]: normal(b) };
 }
+
+const MLX = "transformer.layers.0.attn.qkv_proj";
 
 describe("an adapter of mlx-lm", () => {
   test.each([{}, { dora: true }])("%j goes to PEFT's form and back without a change", async (options) => {
@@ -274,6 +289,29 @@ describe("an adapter of mlx-lm", () => {
       await loadAdapter(other, folder);
       expect(await other.forward(ids).bytes()).toEqual(await model.forward(ids).bytes());
     }
+  });
+
+  test.each<
+    [string, Record<string, unknown>, (tensors: Record<string, Tensor>) => Record<string, Tensor>, RegExp]
+  >([
+    ["vectors", {}, (tensors) => ({ ...tensors, [`${MLX}.lora_a`]: normal([64]) }), /must be matrices/],
+    [
+      "magnitudes of a LoRA",
+      {},
+      (tensors) => ({ ...tensors, [`${MLX}.m`]: normal([64]) }),
+      /magnitudes just where/,
+    ],
+    ["a DoRA without them", { fine_tune_type: "dora" }, (tensors) => tensors, /magnitudes just where/],
+    ["one half", {}, ({ [`${MLX}.lora_a`]: a }) => ({ [`${MLX}.lora_a`]: a! }), /has no lora_b/],
+    ["nothing", {}, () => ({}), /holds no adapter/],
+  ])("of %s is refused", async (_, json, change, message) => {
+    const folder = temporary();
+    const tensors = { [`${MLX}.lora_a`]: normal([64, 4]), [`${MLX}.lora_b`]: normal([4, 64]) };
+    await saveSafetensors(join(folder, "adapters.safetensors"), change(tensors));
+    const config = { fine_tune_type: "lora", lora_parameters: { scale: 1 }, ...json };
+    writeFileSync(join(folder, "adapter_config.json"), JSON.stringify(config));
+    await expect(loadAdapter(fresh(), folder)).rejects.toThrow(FormatError);
+    await expect(loadAdapter(fresh(), folder)).rejects.toThrow(message);
   });
 
   test("has one rank and one scale, for linear layers of blocks", async () => {

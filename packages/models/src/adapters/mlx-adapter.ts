@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, UsageError } from "@openelm/native";
 import { type DType, saveSafetensors, type Tensor, transpose } from "@openelm/tensor";
+import { shown } from "../convert/shown.js";
 import {
   type AdapterFile,
   type AdapterLayer,
@@ -24,7 +25,7 @@ export async function readMlxAdapter(
   const json = await readObject(config);
   const { fine_tune_type: type = "lora", lora_parameters: parameters } = json;
   if (type !== "lora" && type !== "dora")
-    throw new FormatError(`${config}: fine_tune_type must be lora or dora, got ${JSON.stringify(type)}`, {
+    throw new FormatError(`${config}: fine_tune_type must be lora or dora, got ${shown(type)}`, {
       path: config,
     });
   const { scale, dropout = 0 } = (parameters ?? {}) as Record<string, unknown>;
@@ -32,28 +33,36 @@ export async function readMlxAdapter(
     throw new FormatError(`${config}: lora_parameters must have the number scale`, { path: config });
   const path = join(folder, MLX_WEIGHTS);
   const tensors = await readTensors(path, dtype);
+  const dora = type === "dora";
+  try {
+    const layers = layersOf(tensors, { path, scale, dora });
+    return { format: "mlx", path: folder, layers, dropout, rankStabilized: false, dora, base: undefined };
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  }
+}
+
+function layersOf(
+  tensors: ReadonlyMap<string, Tensor>,
+  { path, scale, dora }: { readonly path: string; readonly scale: number; readonly dora: boolean },
+): Map<string, AdapterLayer> {
   const layers = new Map<string, AdapterLayer>();
-  for (const name of tensors.keys()) {
+  const bad = (what: string): FormatError => new FormatError(`${path}: ${what}`, { path });
+  for (const [name, a] of tensors) {
     const layer = /^(.+)\.lora_a$/.exec(name)?.[1];
     if (layer === undefined) continue;
-    const [a, b] = [tensors.get(name)!, tensors.get(`${layer}.lora_b`)];
-    if (b === undefined) throw new FormatError(`${path}: ${layer} has no lora_b`, { path });
-    const parts = { a: transpose(a), b: transpose(b), magnitude: tensors.get(`${layer}.m`) };
-    layers.set(
-      layer,
-      checkedLayer(path, layer, { kind: "linear", ...parts, alpha: scale * parts.a.shape[0]! }),
-    );
+    const [b, magnitude] = [tensors.get(`${layer}.lora_b`), tensors.get(`${layer}.m`)];
+    if (b === undefined) throw bad(`${layer} has no lora_b`);
+    if (a.rank !== 2 || b.rank !== 2) throw bad(`lora_a and lora_b of ${layer} must be matrices`);
+    if (dora !== (magnitude !== undefined))
+      throw bad(`${layer} must have magnitudes just where fine_tune_type is dora`);
+    const parts = { a: transpose(a), b: transpose(b), magnitude };
+    const alpha = scale * parts.a.shape[0]!;
+    layers.set(layer, checkedLayer(path, layer, { kind: "linear", ...parts, alpha }));
   }
   if (layers.size === 0) throw new FormatError(`${path} holds no adapter`, { path });
-  return {
-    format: "mlx",
-    path: folder,
-    layers,
-    dropout,
-    rankStabilized: false,
-    dora: type === "dora",
-    base: undefined,
-  };
+  return layers;
 }
 
 /**

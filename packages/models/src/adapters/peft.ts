@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, FormatError } from "@openelm/native";
 import { type DType, saveSafetensors, type Tensor } from "@openelm/tensor";
+import { shown } from "../convert/shown.js";
 import {
   type AdapterFile,
   type AdapterLayer,
@@ -11,6 +12,7 @@ import {
   readObject,
   readTensors,
 } from "./adapter-file.js";
+import { matchesEnd } from "./layer-pattern.js";
 
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_WEIGHTS = "adapter_model.safetensors";
@@ -65,8 +67,8 @@ export async function readPeft(
 function refuseOthers(json: Record<string, unknown>, path: string): void {
   const { peft_type: type, bias = "none", modules_to_save: saved, lora_bias: loraBias } = json;
   const bad = (what: string): FormatError => new FormatError(`${path}: ${what}`, { path });
-  if (type !== "LORA") throw bad(`peft_type must be LORA, got ${JSON.stringify(type)}`);
-  if (bias !== "none") throw bad(`bias must be none, got ${JSON.stringify(bias)}`);
+  if (type !== "LORA") throw bad(`peft_type must be LORA, got ${shown(type)}`);
+  if (bias !== "none") throw bad(`bias must be none, got ${shown(bias)}`);
   if (loraBias === true) throw bad("lora_bias is not known here");
   if (Array.isArray(saved) && saved.length > 0) throw bad("modules_to_save is not known here");
   if (json.fan_in_fan_out === true) throw bad("fan_in_fan_out is for weights that lie the other way round");
@@ -103,31 +105,27 @@ function layerOf(
   if ((json.use_dora === true && kind === "linear") !== (magnitude !== undefined))
     throw new FormatError(`${path}: ${name} must have magnitudes just where use_dora is true`, { path });
   const usual = numberIn(json, "lora_alpha", config, 8);
-  const alpha = patternValue(json.alpha_pattern, name) ?? usual;
+  const alpha = patternValue(json.alpha_pattern, name, config) ?? usual;
   return checkedLayer(path, name, { kind, a, b, magnitude, alpha });
 }
 
 function numberIn(json: Record<string, unknown>, key: string, path: string, usual: number): number {
   const value = json[key] ?? usual;
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new FormatError(`${path}: ${key} must be a number, got ${JSON.stringify(value)}`, { path });
+  throw new FormatError(`${path}: ${key} must be a number, got ${shown(value)}`, { path });
 }
 
 /** The value of the pattern that a layer's name ends with; patterns are regular expressions of Python. */
-function patternValue(patterns: unknown, name: string): number | undefined {
+function patternValue(patterns: unknown, name: string, path: string): number | undefined {
   if (typeof patterns !== "object" || patterns === null) return undefined;
   for (const [pattern, value] of Object.entries(patterns)) {
-    if (typeof value === "number" && endsWith(name, pattern)) return value;
+    if (typeof value !== "number") continue;
+    const matches = matchesEnd(name, pattern);
+    if (matches === undefined)
+      throw new FormatError(`${path}: the pattern ${shown(pattern)} could take without an end`, { path });
+    if (matches) return value;
   }
   return undefined;
-}
-
-function endsWith(name: string, pattern: string): boolean {
-  try {
-    return new RegExp(`^(?:.*\\.)?(?:${pattern.replace(/^\^/, "")})$`).test(name);
-  } catch {
-    return false;
-  }
 }
 
 /**
