@@ -1,7 +1,7 @@
 // Reads one input after another and holds each to what every input must come to.
 import { isOpenELMError } from "@openelm/native";
 import { inputOf, isThorough, Place, sizeOf } from "./inputs.mjs";
-import { peakMemory } from "./memory.mjs";
+import { memory } from "./memory.mjs";
 
 /** @typedef {import("./inputs.mjs").Format} Format */
 /** @typedef {import("./inputs.mjs").Files} Files */
@@ -26,7 +26,7 @@ export class Fuzz {
   #format;
   #seed;
   #place;
-  #peak = peakMemory();
+  #memory = memory();
   /** @type {Files[]} */
   #samples = [];
   /** How many were read as something valid, and how many were refused. */
@@ -67,7 +67,7 @@ export class Fuzz {
   /** @param {Files} files @param {number} index @param {boolean} thorough @returns {Promise<Failure | undefined>} */
   async read(files, index, thorough) {
     this.#place.put(files);
-    const [before, start] = [this.#peak(), process.cpuUsage()];
+    const [before, start] = [this.#memory(), process.cpuUsage()];
     /** @type {unknown} */
     let error;
     try {
@@ -91,8 +91,11 @@ export class Fuzz {
     const seconds = (user + system) / 1e6;
     if (seconds > SECONDS)
       return { index, kind: "time", message: `${seconds.toFixed(1)} s of processor time` };
-    const taken = this.#peak() - before;
-    if (taken <= SLACK + PER_BYTE * sizeOf(files)) return undefined;
+    const { peak } = this.#memory();
+    // Below the highest so far nobody knows how much it was.
+    const taken = peak > before.peak ? peak - before.now : 0;
+    const { slack = SLACK } = this.#format;
+    if (taken <= slack + PER_BYTE * sizeOf(files)) return undefined;
     return {
       index,
       kind: "memory",

@@ -12,6 +12,8 @@ import { Random } from "./random.mjs";
  * @property {(random: Random, files: Files) => Files} mutate
  * @property {(folder: string, thorough: boolean) => Promise<void>} read - Everything that a program does with such files;
  * thorough is what takes long.
+ * @property {number} [slack] - Bytes of memory that may be taken whatever the input, where they are not the usual ones.
+ * @property {boolean} [lenient] - Whether nothing is refused: what is wrong in such a file is left out.
  */
 
 /** Inputs of which one is read with all that takes long. */

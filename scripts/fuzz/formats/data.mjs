@@ -42,6 +42,7 @@ function asZstd(random, content) {
 
 /** @param {Random} random @param {string} name @returns {Uint8Array} */
 function otherLines(random, name) {
+  /** @type {Uint8Array[]} */
   const lines = [...LINES];
   for (let left = random.few(3); left > 0; left--) {
     const i = random.below(lines.length);
@@ -54,6 +55,8 @@ function otherLines(random, name) {
 /** @type {Format} */
 export const documents = {
   about: "documents of a corpus: lines of JSON and of text, also in gzip and zstd",
+  // A window of zstd: as large as its own program allows, whatever is in it.
+  slack: 160 << 20,
   async samples() {
     const [json, text] = [linesOf(LINES), linesOf(TEXTS.map(utf8))];
     const packed = readFileSync(path.join(SAMPLES, "lines.jsonl.zst"));

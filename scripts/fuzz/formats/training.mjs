@@ -61,6 +61,7 @@ const LINES = Array.from({ length: 6 }, (_, i) =>
 /** @type {Format} */
 export const metrics = {
   about: "logs of training, which a run that goes on cuts where it stands",
+  lenient: true,
   samples: async () => [
     new Map([["metrics.jsonl", Buffer.concat(LINES.flatMap((line) => [line, utf8("\n")]))]]),
   ],

@@ -1,29 +1,22 @@
 //! How deep a text of YAML goes, found out without going as deep.
-import { type CST, Parser } from "yaml";
+import { Lexer, Parser } from "yaml";
 
-/** Levels of lists and mappings; a configuration has five. */
+/** Levels of lists and mappings, and what the parser has around them; a configuration has five. */
 const MOST = 64;
 
 /**
- * Where a text goes deeper than any configuration; undefined if it does not.
+ * The character at which a text goes deeper than any configuration; undefined if it does not.
  *
- * Composing a document calls itself for every level, and so deep a stack may end the process instead of throwing.
+ * The parser calls itself for every level that it leaves, and so deep a stack may end the process instead of throwing. What
+ * is open while a text is read tells how deep it is before that.
  */
 export function tooDeep(text: string): number | undefined {
-  const open: { readonly token: CST.Token; readonly depth: number }[] = [];
-  for (const token of new Parser().parse(text)) {
-    open.push({ token, depth: 0 });
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      const { token, depth } = next;
-      if (depth > MOST) return token.offset;
-      for (const inner of partsOf(token)) open.push({ token: inner, depth: depth + 1 });
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const _ of parser.next(lexeme)) {
+      // Nothing is wanted but what stays open.
     }
+    if (parser.stack.length > MOST) return parser.offset;
   }
   return undefined;
-}
-
-function partsOf(token: CST.Token): CST.Token[] {
-  if (token.type === "document") return token.value ? [token.value] : [];
-  if (!("items" in token)) return [];
-  return token.items.flatMap(({ key, value }) => [key, value]).filter((part) => part != null);
 }
