@@ -165,6 +165,11 @@ fn parquet_that_announces_more_than_it_has_is_an_error() {
     let more = [&good[..at + 3], &[13], &good[at + 4..]].concat();
     let error = read(&file(folder.path(), "b.parquet", &more), &ReaderOptions::default()).unwrap_err();
     assert!(error.message.contains("more lengths than values"), "{error}");
+    // A page begins with its kind, its size and its size in the file: 0, 513, 513. Instead of the first, 2^31 - 1.
+    assert_eq!(good[4..11], [0x15, 0, 0x15, 0x98, 0x07, 0x15, 0x98], "{:x?}", &good[4..14]);
+    let large = [&good[..7], &[0xfe, 0xff, 0xff, 0xff, 0x0f], &good[9..]].concat();
+    let error = read(&file(folder.path(), "c.parquet", &large), &ReaderOptions::default()).unwrap_err();
+    assert!(error.message.contains("states 2147483647 bytes"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod json_lines;
 mod lines;
+mod page_heads;
 mod pages;
 mod parquet;
 mod stream;

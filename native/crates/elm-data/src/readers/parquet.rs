@@ -11,6 +11,7 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::lines::read_error;
+use super::page_heads::oversized_page;
 use super::pages::CheckedPages;
 use super::{ReaderOptions, Source};
 
@@ -27,6 +28,8 @@ const ROWS_PER_BYTE: u64 = 1 << 10;
 /// One string column of a Parquet file; the other columns are not read.
 pub struct ParquetColumn {
     path: PathBuf,
+    /// The file as such, for the heads of its pages.
+    raw: File,
     file: SerializedFileReader<File>,
     column: usize,
     limit: usize,
@@ -42,6 +45,7 @@ impl ParquetColumn {
     pub fn open(path: &Path, options: &ReaderOptions, read: Arc<AtomicU64>) -> Result<ParquetColumn> {
         let file = File::open(path).map_err(|error| Error::file(path, "open", &error))?;
         let size = file.metadata().map_err(|error| Error::file(path, "open", &error))?.len();
+        let raw = file.try_clone().map_err(|error| Error::file(path, "open", &error))?;
         let file = parsing(path, || SerializedFileReader::new(file))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
@@ -68,6 +72,7 @@ impl ParquetColumn {
         }
         Ok(ParquetColumn {
             path: path.to_owned(),
+            raw,
             column,
             limit: options.max_document_bytes,
             optional: description.max_def_level() > 0,
@@ -80,6 +85,24 @@ impl ParquetColumn {
         })
     }
 
+    /// Refuses a row group with a page that could not be as large as it says.
+    fn check_heads(&self) -> Result<()> {
+        let chunk = self.file.metadata().row_group(self.row_group).column(self.column);
+        let (start, length) = guard(ErrorKind::Format, "Parquet", || Ok(chunk.byte_range()))
+            .map_err(|error| error.at(&self.path))?;
+        let found = oversized_page(&self.raw, start, length);
+        match found.map_err(|error| read_error(&self.path, &error))? {
+            None => Ok(()),
+            Some(size) => Err(Error::format(
+                &self.path,
+                format_args!(
+                    "a page of row group {} states {size} bytes, more than it can hold",
+                    self.row_group
+                ),
+            )),
+        }
+    }
+
     /// Decodes more rows; false at the end of the file.
     fn fill(&mut self) -> Result<bool> {
         while self.rows.is_empty() {
@@ -88,6 +111,7 @@ impl ParquetColumn {
                     return Ok(false);
                 }
                 let (file, group, column) = (&self.file, self.row_group, self.column);
+                self.check_heads()?;
                 let reader = parsing(&self.path, || {
                     let group = file.get_row_group(group)?;
                     let description = group.metadata().column(column).column_descr_ptr();
