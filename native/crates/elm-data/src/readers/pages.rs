@@ -80,6 +80,8 @@ fn delta_list(bytes: &[u8]) -> Option<(u64, usize)> {
     let count = varint(bytes, &mut at)?;
     varint(bytes, &mut at)?;
     let each = block.checked_div(parts).filter(|&each| each > 0)?;
+    // A decoder makes room for the widths of all parts, also where no block follows.
+    usize::try_from(parts).ok().filter(|&parts| parts <= bytes.len())?;
     // The first number stands in the head.
     let mut left = count.saturating_sub(1);
     while left > 0 {
