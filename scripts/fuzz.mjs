@@ -17,6 +17,7 @@ memory. Without formats: all.
   --seed S       of the changes (default 1); the same seed gives the same inputs
   --minutes M    stop a format after so long, whatever is left
   --list         the formats
+  --refusals     say in which ways inputs were refused, to see how far they come
   --only I       the input number I of a seed alone, and keep its files
   --replay DIR   read the files that a failure left in .fuzz
 
@@ -28,6 +29,7 @@ const OPTIONS = /** @type {const} */ ({
   seed: { type: "string", default: "1" },
   minutes: { type: "string" },
   list: { type: "boolean" },
+  refusals: { type: "boolean" },
   only: { type: "string" },
   replay: { type: "string" },
   help: { type: "boolean" },
@@ -85,7 +87,7 @@ function number(text, option) {
 }
 
 /** @param {string} name @param {typeof import("./fuzz/formats.mjs").FORMATS} formats @param {string} folder @param {number} seed @param {ReturnType<typeof parse>["values"]} values */
-async function fuzz(name, formats, folder, seed, { inputs, minutes }) {
+async function fuzz(name, formats, folder, seed, { inputs, minutes, refusals: list = false }) {
   const { supervise } = await import("./fuzz/supervise.mjs");
   const isTerminal = process.stderr.isTTY;
   const result = await supervise({
@@ -99,12 +101,13 @@ async function fuzz(name, formats, folder, seed, { inputs, minutes }) {
     },
   });
   if (isTerminal) process.stderr.write("\r\u001b[K");
-  const { read, accepted, refused, seconds, rss, failures } = result;
+  const { read, accepted, refused, seconds, rss, failures, refusals } = result;
   const rate = seconds > 0 ? Math.round((accepted + refused) / seconds) : 0;
   process.stdout.write(
     `${failures.length === 0 ? "ok    " : "FAILED"}  ${name.padEnd(16)}${read} inputs, ${rate} a second, ${accepted} accepted, ` +
-      `${refused} refused, ${Math.round(rss / 2 ** 20)} MiB resident, seed ${seed}\n`,
+      `${refused} refused in ${refusals.size} ways, ${Math.round(rss / 2 ** 20)} MiB resident, seed ${seed}\n`,
   );
+  if (list) for (const kind of [...refusals].sort()) process.stdout.write(`        ${kind}\n`);
   if (failures.length === 0) return 0;
   const { Fuzz } = await import("./fuzz/fuzz.mjs");
   const again = new Fuzz(name, formats[name], { seed, folder: path.join(folder, "again") });

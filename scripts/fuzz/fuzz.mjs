@@ -1,7 +1,7 @@
 // Reads one input after another and holds each to what every input must come to.
 import { isOpenELMError } from "@openelm/native";
 import { inputOf, isThorough, Place, sizeOf } from "./inputs.mjs";
-import { peakMemory } from "./memory.mjs";
+import { memory } from "./memory.mjs";
 
 /** @typedef {import("./inputs.mjs").Format} Format */
 /** @typedef {import("./inputs.mjs").Files} Files */
@@ -26,18 +26,22 @@ export class Fuzz {
   #format;
   #seed;
   #place;
-  #peak = peakMemory();
+  #memory = memory();
   /** @type {Files[]} */
   #samples = [];
   /** How many were read as something valid, and how many were refused. */
   accepted = 0;
   refused = 0;
+  /** What refusals said, without names and numbers. @type {Set<string>} */
+  refusals = new Set();
+  #onRefusal;
 
-  /** @param {string} name @param {Format} format @param {{ seed: number, folder: string }} options */
-  constructor(name, format, { seed, folder }) {
+  /** @param {string} name @param {Format} format @param {{ seed: number, folder: string, onRefusal?: (kind: string) => void }} options - `onRefusal` hears of each kind once. */
+  constructor(name, format, { seed, folder, onRefusal }) {
     this.#name = name;
     this.#format = format;
     this.#seed = seed;
+    this.#onRefusal = onRefusal;
     this.#place = new Place(folder);
   }
 
@@ -63,7 +67,7 @@ export class Fuzz {
   /** @param {Files} files @param {number} index @param {boolean} thorough @returns {Promise<Failure | undefined>} */
   async read(files, index, thorough) {
     this.#place.put(files);
-    const [before, start] = [this.#peak(), process.cpuUsage()];
+    const [before, start] = [this.#memory(), process.cpuUsage()];
     /** @type {unknown} */
     let error;
     try {
@@ -82,17 +86,29 @@ export class Fuzz {
         stack: stack?.slice(0, 4000),
       };
     }
+    if (error !== undefined) this.#note(/** @type {Error & { code: string }} */ (error));
     const { user, system } = process.cpuUsage(start);
     const seconds = (user + system) / 1e6;
     if (seconds > SECONDS)
       return { index, kind: "time", message: `${seconds.toFixed(1)} s of processor time` };
-    const taken = this.#peak() - before;
-    if (taken <= SLACK + PER_BYTE * sizeOf(files)) return undefined;
+    const { peak } = this.#memory();
+    // Below the highest so far nobody knows how much it was.
+    const taken = peak > before.peak ? peak - before.now : 0;
+    const { slack = SLACK } = this.#format;
+    if (taken <= slack + PER_BYTE * sizeOf(files)) return undefined;
     return {
       index,
       kind: "memory",
       message: `${(taken / 2 ** 20).toFixed(0)} MiB for ${sizeOf(files)} bytes`,
     };
+  }
+
+  /** @param {Error & { code: string }} refusal */
+  #note({ code, message }) {
+    const kind = `${code} ${sentenceOf(message, this.#place.folder)}`;
+    if (this.refusals.has(kind)) return;
+    this.refusals.add(kind);
+    this.#onRefusal?.(kind);
   }
 }
 
@@ -103,3 +119,12 @@ const nameOf = (error) =>
     : error instanceof Error
       ? error.name
       : typeof error;
+
+/** A message as the program has it, without what it took from the file. @param {string} message @param {string} folder */
+const sentenceOf = (message, folder) =>
+  message
+    .slice(0, 400)
+    .replaceAll(folder, "")
+    .replace(/"[^"]*"?/g, '""')
+    .replace(/[\d.+-]*\d[\d.]*/g, "0")
+    .slice(0, 60);

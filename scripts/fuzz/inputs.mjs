@@ -1,5 +1,5 @@
 // The inputs of a format: valid ones, one of which is changed by the numbers of a seed and an index.
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Random } from "./random.mjs";
 
@@ -12,6 +12,8 @@ import { Random } from "./random.mjs";
  * @property {(random: Random, files: Files) => Files} mutate
  * @property {(folder: string, thorough: boolean) => Promise<void>} read - Everything that a program does with such files;
  * thorough is what takes long.
+ * @property {number} [slack] - Bytes of memory that may be taken whatever the input, where they are not the usual ones.
+ * @property {boolean} [lenient] - Whether nothing is refused: what is wrong in such a file is left out.
  */
 
 /** Inputs of which one is read with all that takes long. */
@@ -30,6 +32,8 @@ export function inputOf(name, format, samples, seed, index) {
 export class Place {
   /** @type {Files} */
   #there = new Map();
+  /** Folders that have been made. */
+  #made = new Set();
 
   /** @param {string} folder */
   constructor(folder) {
@@ -39,13 +43,15 @@ export class Place {
 
   /** Brings the files of an input into the folder, those alone that differ. @param {Files} files */
   put(files) {
-    for (const name of this.#there.keys()) if (!files.has(name)) rmSync(path.join(this.folder, name));
+    // Never into a file that is there: it may still be mapped.
+    for (const [name, bytes] of this.#there)
+      if (files.get(name) !== bytes) unlinkSync(path.join(this.folder, name));
     for (const [name, bytes] of files) {
       if (this.#there.get(name) === bytes) continue;
       const file = path.join(this.folder, name);
-      // Not into the file that is there: it may still be mapped.
-      rmSync(file, { force: true });
-      mkdirSync(path.dirname(file), { recursive: true });
+      const folder = path.dirname(file);
+      if (!this.#made.has(folder)) mkdirSync(folder, { recursive: true });
+      this.#made.add(folder);
       writeFileSync(file, bytes);
     }
     this.#there = files;

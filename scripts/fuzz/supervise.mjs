@@ -7,7 +7,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** @typedef {{ index: number, kind: string, message: string, stack?: string }} Failure */
-/** @typedef {{ read: number, accepted: number, refused: number, seconds: number, rss: number, failures: Failure[] }} Result */
+/** @typedef {{ read: number, accepted: number, refused: number, seconds: number, rss: number, failures: Failure[],
+ * refusals: Set<string> }} Result - `refusals`: what they said, without names and numbers. */
 
 const WORKER = fileURLToPath(new URL("worker.mjs", import.meta.url));
 /** Milliseconds without a step after which an input hangs. The machine may be busy with other work. */
@@ -22,7 +23,7 @@ const HEAP = 1024;
  */
 export async function supervise({ name, seed, inputs, minutes, folder, onProgress, module, hang = HANG }) {
   /** @type {Result} */
-  const all = { read: 0, accepted: 0, refused: 0, seconds: 0, rss: 0, failures: [] };
+  const all = { read: 0, accepted: 0, refused: 0, seconds: 0, rss: 0, failures: [], refusals: new Set() };
   const until = minutes === undefined ? undefined : Date.now() + minutes * 60_000;
   let from = 0;
   while (from < inputs && (until === undefined || Date.now() < until)) {
@@ -58,7 +59,8 @@ async function oneWorker(task, all, hang, onProgress) {
   const child = spawn(process.execPath, [`--max-old-space-size=${HEAP}`, WORKER, JSON.stringify(task)], {
     stdio: ["ignore", "pipe", "pipe"],
     // A panic that a guard catches would read the symbols of the whole core.
-    env: { ...process.env, RUST_BACKTRACE: "0" },
+    // An allocator that reserves address space for every thread would hide what an input takes.
+    env: { ...process.env, RUST_BACKTRACE: "0", MALLOC_ARENA_MAX: "1" },
   });
   const state = { next: task.from, seconds: 0, accepted: 0, refused: 0, rss: 0, ended: false };
   let errors = "";
@@ -82,6 +84,7 @@ async function oneWorker(task, all, hang, onProgress) {
   lines.on("line", (line) => {
     const { type, ...rest } = JSON.parse(line);
     if (type === "failure") all.failures.push(rest);
+    if (type === "refusal") all.refusals.add(rest.kind);
     if (type === "counts") Object.assign(state, rest);
     if (type === "end") state.ended = true;
     onProgress?.({ ...all, ...sums(all, state), read: state.next });

@@ -5,6 +5,7 @@
 import { openSync, writeSync } from "node:fs";
 import path from "node:path";
 import { Fuzz } from "./fuzz.mjs";
+import { readWithoutThreads } from "./sync-files.mjs";
 
 /** @typedef {{ name: string, seed: number, from: number, to: number, until?: number, folder: string, progress: string,
  * module?: string }} Task - `module` is the address of the list of formats. */
@@ -30,7 +31,12 @@ const at = (/** @type {number} */ index) => {
 };
 
 const { FORMATS } = await import(module);
-const fuzz = new Fuzz(name, FORMATS[name], { seed, folder: path.join(folder, "input") });
+const fuzz = new Fuzz(name, FORMATS[name], {
+  seed,
+  folder: path.join(folder, "input"),
+  onRefusal: (kind) => say({ type: "refusal", kind }),
+});
+readWithoutThreads();
 at(-1);
 await fuzz.prepare(path.join(folder, "samples"));
 const start = performance.now();

@@ -62,7 +62,7 @@ export abstract class Loader<State> implements AsyncIterable<Batch> {
   /** Goes on behind `state`; what was made ahead is dropped. */
   restore(state: State): Promise<void> {
     return this.#inTurn(async () => {
-      const native = await callAsync(() => this.open(JSON.stringify(state)));
+      const native = await callAsync(() => this.open(jsonOf(state)));
       this.#native = Promise.resolve(native);
       this.#state = JSON.parse(native.state) as State;
     });
@@ -96,5 +96,14 @@ export abstract class Loader<State> implements AsyncIterable<Batch> {
     return documents == null
       ? { inputs, targets, shape, tokens }
       : { inputs, targets, documents, shape, tokens };
+  }
+}
+
+/** A state as text. One that was read from a file may be no state, and go deeper than can be written. */
+function jsonOf(state: unknown): string {
+  try {
+    return JSON.stringify(state) ?? "null";
+  } catch (cause) {
+    throw new UsageError(`this is no state of a loader: ${(cause as Error).message}`, "USAGE", { cause });
   }
 }

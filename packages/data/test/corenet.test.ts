@@ -128,6 +128,12 @@ describe("CorenetLoader", () => {
     const again = new CorenetLoader(options);
     await again.restore(state);
     expect([await again.next(), await again.next(), await again.next()]).toEqual(rest);
+    // Read as JSON, but too deep to be written.
+    const deep = JSON.parse(`${"[".repeat(20_000)}${"]".repeat(20_000)}`) as CorenetState;
+    expect(await failure(again.restore(deep))).toEqual([
+      "USAGE",
+      expect.stringContaining("no state of a loader"),
+    ]);
     const other = new CorenetLoader({ ...options, world: 2, rank: 1 });
     expect(await failure(other.restore(state))).toEqual(["CONFIG", expect.stringContaining("rank")]);
   });

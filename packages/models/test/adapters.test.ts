@@ -237,6 +237,11 @@ describe("a PEFT folder", () => {
       (json) => ({ ...json, alpha_pattern: { "(?P<layer>proj_1)": 3 } }),
       /alpha_pattern: Invalid regular expression/,
     ],
+    [
+      "a pattern that an engine tries for ever",
+      (json) => ({ ...json, alpha_pattern: { "([\\w.]+)+x": 2 } }),
+      /the pattern .* could take without an end/,
+    ],
   ])("of %s is refused, and the model stays as it was", async (_, change, message) => {
     const model = fresh();
     const folder = place("adapter");
@@ -280,6 +285,14 @@ describe("a PEFT folder", () => {
     await expect(loadAdapter(model, folder)).rejects.toThrow(message);
     expect([...model.namedParameters()].some(([path]) => path.includes("lora"))).toBe(false);
     expect(model.tokenEmbeddings.weight.trainable).toBe(true);
+  });
+
+  test("of a kind that is nested without an end is refused", async () => {
+    const folder = temporary();
+    // Deeper than JSON can be written.
+    const kind = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    writeFileSync(join(folder, "adapter_config.json"), `{"peft_type":${kind}}`);
+    await expect(loadAdapter(fresh(), folder)).rejects.toThrow(/peft_type must be LORA, got \[\[\[\[…/);
   });
 
   test("that is not there is a FileError, and one of pickles says what to do", async () => {

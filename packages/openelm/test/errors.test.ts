@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openelm, temporary } from "./cli.js";
 
@@ -21,7 +21,10 @@ const NO_HUB = {
 /** A folder with some files in it. */
 function folder(files: Record<string, string>): string {
   const place = temporary();
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(place, name), text);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(place, name)), { recursive: true });
+    writeFileSync(join(place, name), text);
+  }
   return place;
 }
 
@@ -36,6 +39,18 @@ describe("a user's mistake is one message without a stack trace, and code 1", ()
     ["a folder without a model", ["describe", "./nothing"], {}, /nothing does not exist/],
     ["a config.json that is no JSON", ["describe", "."], { "config.json": "{" }, /config\.json is not JSON/],
     ["generating from nothing", ["generate", "-m", "nothing", "-p", "x"], {}, /nothing does not exist/],
+    [
+      "a run whose newest checkpoint has no name",
+      ["describe", "run"],
+      { "run/checkpoints/latest.json": '{"folder":"../../elsewhere"}' },
+      /latest\.json names no checkpoint/,
+    ],
+    [
+      "a run that was cut off",
+      ["describe", "run"],
+      { "run/checkpoints/latest.json": "{" },
+      /names no checkpoint/,
+    ],
     [
       "a model of a hub that cannot be reached",
       ["generate", "-m", "nobody/nothing", "-p", "x"],

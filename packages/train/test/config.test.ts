@@ -191,6 +191,23 @@ describe("what is wrong is named with its place", () => {
     expect(problem(bomb)).toMatch(/train\.yaml: Excessive alias count/);
   });
 
+  test.each([
+    ["lists", "[".repeat(20_000)],
+    ["lists in blocks", "- ".repeat(3000)],
+    ["mappings", "{a: ".repeat(5000)],
+    ["keys", "? ".repeat(3000)],
+    ["mappings in blocks", Array.from({ length: 3000 }, (_, i) => `${" ".repeat(i)}a:\n`).join("")],
+    ["mappings in a line", "a: ".repeat(5000)],
+    ["lists that end", `${"[".repeat(3000)}${"]".repeat(3000)}`],
+  ])("%s that are nested without an end are refused, here and on the command line", (_, text) => {
+    expect(problem(text)).toMatch(/train\.yaml: lists and mappings are nested too deep at character \d+/);
+    expect(problem(YAML, [`optim=${text}`])).toMatch(/^--set optim=.*nested too deep$/s);
+  });
+
+  test("a value that holds itself is refused", () => {
+    expect(problem("version: &a [*a]")).toMatch(/version: must be .*, got a value that holds itself/);
+  });
+
   test("values without a file", () => {
     expect(() => parseTrainConfig(null)).toThrow(ConfigError);
     expect(() => parseTrainConfig({ version: 1 })).toThrow(/model: must be given/);

@@ -1,9 +1,19 @@
 // Files with models: those of Hugging Face, MLX, CoreNet and GGUF.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { convertModel, OpenELM, openModel, readConfig, saveOpenELM } from "@openelm/models";
-import { loadSafetensors, saveSafetensors, tensor, withDefaults } from "@openelm/tensor";
-import { joined, mutateBytes, putNumber } from "../mutate/bytes.mjs";
+import {
+  convertAdapter,
+  convertModel,
+  loadAdapter,
+  OpenELM,
+  openModel,
+  readConfig,
+  saveAdapter,
+  saveOpenELM,
+} from "@openelm/models";
+import { LoRA } from "@openelm/nn";
+import { isOpenELMError, loadSafetensors, saveSafetensors, tensor, withDefaults } from "@openelm/tensor";
+import { ggufBytes, ggufParts, mutateGguf, sized } from "../mutate/gguf.mjs";
 import { mutateJson } from "../mutate/json.mjs";
 import { mutateArchive, storedFiles } from "../mutate/pickle.mjs";
 import { mutateSafetensors } from "../mutate/safetensors.mjs";
@@ -56,6 +66,13 @@ export function changed(files, name, change) {
 async function hfFolder(folder, changes) {
   await saveOpenELM(tinyModel(changes), folder);
   return folder;
+}
+
+/** Waits for work that may be refused though nothing is wrong with what was read. @param {readonly string[]} codes @param {Promise<unknown>} work */
+export async function unlessRefused(codes, work) {
+  await work.catch((error) => {
+    if (!(isOpenELMError(error) && codes.includes(error.code))) throw error;
+  });
 }
 
 /** Opens a model and reads all of its numbers, as a conversion does. @param {string} place */
@@ -243,13 +260,19 @@ export const mlx = {
   },
 };
 
-/** Counts of a GGUF file's header, which stand where no change of bytes alone would find them often. @param {Random} random @param {Uint8Array} bytes */
-function mutateGguf(random, bytes) {
-  const out = mutateBytes(random, bytes);
-  if (out.length > 24 && random.once(16))
-    putNumber(out, random.pick([4, 8, 16]), 8, BigInt(random.below(64)));
-  return random.once(30) ? joined(out.subarray(0, 24), out.subarray(24 + random.below(256))) : out;
+/** Encodings that are read and not written: plain numbers of 64 bits, and blocks of 256 numbers in rows that have them. @param {Uint8Array} bytes */
+function inReadEncodings(bytes) {
+  const { values, tensors } = ggufParts(bytes);
+  const others = tensors.map((tensor) => {
+    if (tensor.sizes.length === 1) return sized({ ...tensor, type: 28, bytes: F64_ONE });
+    return tensor.sizes[0] % 256n === 0n ? sized({ ...tensor, type: 12, bytes: SMALL_CODES }) : tensor;
+  });
+  return ggufBytes({ values, tensors: others });
 }
+
+const F64_ONE = new Uint8Array(Float64Array.of(1).buffer);
+/** A block of Q4_K: two f16 of 2⁻⁶, scales, codes. */
+const SMALL_CODES = Uint8Array.from({ length: 144 }, (_, i) => (i < 4 ? 0x24 * (i % 2) : (i * 37) & 255));
 
 /** @type {Format} */
 export const gguf = {
@@ -259,7 +282,7 @@ export const gguf = {
     const pieces = path.join(folder, "tokenizer.model");
     writeFileSync(pieces, smallPieces());
     const made = [];
-    for (const encoding of /** @type {const} */ (["f32", "q8_0", "q4_0"])) {
+    for (const encoding of /** @type {const} */ (["f32", "bf16", "f16", "q8_0", "q4_0"])) {
       const file = path.join(folder, `${encoding}.gguf`);
       await convertModel(hf, file, {
         to: "gguf",
@@ -268,6 +291,14 @@ export const gguf = {
       });
       made.push(new Map([["model.gguf", new Uint8Array(readFileSync(file))]]));
     }
+    const wide = await hfFolder(path.join(folder, "wide"), {
+      modelDim: 256,
+      attention: 0.125,
+      feedForward: 0.125,
+    });
+    const file = path.join(folder, "wide.gguf");
+    await convertModel(wide, file, { to: "gguf", encoding: "q8_0" });
+    made.push(new Map([["model.gguf", inReadEncodings(new Uint8Array(readFileSync(file)))]]));
     return made;
   },
   mutate: (random, files) => changed(files, "model.gguf", (bytes) => mutateGguf(random, bytes)),
@@ -275,5 +306,58 @@ export const gguf = {
     const file = path.join(folder, "model.gguf");
     await readModel(file);
     if (thorough) await convertAll(file);
+  },
+};
+
+/** Adapters of each kind that the two programs have. @type {readonly (readonly [format: "peft" | "mlx", options: import("@openelm/nn").LoRAOptions])[]} */
+const ADAPTERS = [
+  ["peft", {}],
+  ["peft", { dora: true, targets: /attn/ }],
+  [
+    "peft",
+    { rankStabilized: true, layer: (name) => (name.includes("ffn") ? { rank: 2, alpha: 3 } : undefined) },
+  ],
+  ["mlx", {}],
+  ["mlx", { dora: true }],
+];
+
+/** The model that adapters are put into. @type {OpenELM | undefined} */
+let ADAPTED;
+
+/** @type {Format} */
+export const adapter = {
+  about: "adapters of PEFT and of mlx-lm",
+  async samples(folder) {
+    const made = [];
+    for (const [i, [format, options]] of ADAPTERS.entries()) {
+      const model = tinyModel();
+      const lora = new LoRA({ rank: 4, alpha: 6, ...options });
+      model.apply(lora);
+      const place = path.join(folder, `${format}-${i}`);
+      await saveAdapter(model, lora, place, { format });
+      made.push(filesIn(place));
+    }
+    return made;
+  },
+  mutate(random, files) {
+    let out = files;
+    if (random.once(2)) out = changed(out, "adapter_config.json", (bytes) => mutateJson(random, bytes));
+    const weights = [...files.keys()].find((name) => name.endsWith(".safetensors")) ?? "";
+    if (out === files || random.once(4))
+      out = changed(out, weights, (bytes) => mutateSafetensors(random, bytes));
+    return out;
+  },
+  async read(folder, thorough) {
+    ADAPTED ??= tinyModel();
+    const lora = await loadAdapter(ADAPTED, folder);
+    lora.remove();
+    if (!thorough) return;
+    const { config } = ADAPTED;
+    await convertAdapter(folder, `${folder}-peft`, { to: "peft", replace: true });
+    // Of ranks and layers it has not all.
+    await unlessRefused(
+      ["USAGE"],
+      convertAdapter(folder, `${folder}-mlx`, { to: "mlx", config, replace: true }),
+    );
   },
 };

@@ -1,19 +1,35 @@
 // Our own files, which a disk or a person may have changed.
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { openShards, PackedLoader, prepare, Tokenizer } from "@openelm/data";
 import { generate, HF_NAMES, loadPromptCache, PromptCache, savePromptCache } from "@openelm/models";
-import { isOpenELMError, tensor } from "@openelm/tensor";
+import { tensor } from "@openelm/tensor";
 import { AdamW, CheckpointStore, modelFiles } from "@openelm/train";
 import { mutateBytes } from "../mutate/bytes.mjs";
 import { mutateJson } from "../mutate/json.mjs";
 import { mutateSafetensors } from "../mutate/safetensors.mjs";
-import { changed, filesIn, tinyModel } from "./models.mjs";
+import { changed, filesIn, tinyModel, unlessRefused } from "./models.mjs";
 
 /** @typedef {import("../inputs.mjs").Files} Files */
 /** @typedef {import("../inputs.mjs").Format} Format */
 /** @typedef {import("@openelm/tensor").Tensor} Tensor */
+
+/** Where a loader stood, as a checkpoint has it. */
+const STATE = "loader.json";
+
+/** A state in a file; undefined for what is no JSON, which the checkpoint around it would not be either. @param {string} file @returns {unknown} */
+export function stateIn(file) {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {import("@openelm/data").Shards} corpus */
+const packed = (corpus) =>
+  new PackedLoader(corpus, { sequenceLength: 8, batchSize: 2, epochs: 2, prefetch: 1 });
 
 /** @type {Format} */
 export const shards = {
@@ -25,20 +41,27 @@ export const shards = {
     writeFileSync(input, texts.join("\n"));
     const output = path.join(folder, "corpus");
     await prepare({ inputs: input, output, tokenizer, validationFraction: 0.2, shardTokens: 60 });
+    const batches = packed(await openShards(output));
+    for (let i = 0; i < 3; i++) await batches.next();
+    writeFileSync(path.join(output, STATE), JSON.stringify(batches.state));
     return [filesIn(output)];
   },
   mutate(random, files) {
-    const name = random.once(2) ? "manifest.json" : random.pick([...files.keys()]);
+    const name = random.once(2) ? random.pick(["manifest.json", STATE]) : random.pick([...files.keys()]);
     return changed(files, name, (bytes) =>
-      name === "manifest.json" ? mutateJson(random, bytes) : mutateBytes(random, bytes),
+      name.endsWith(".json") ? mutateJson(random, bytes) : mutateBytes(random, bytes),
     );
   },
   async read(folder, thorough) {
     const corpus = await openShards(folder, { verify: thorough });
     for (let i = 0; i < Math.min(corpus.documents, 20); i++) await corpus.document(i);
     if (thorough) await corpus.tokenizer();
-    const loader = new PackedLoader(corpus, { sequenceLength: 8, batchSize: 2, epochs: 1, prefetch: 1 });
-    for (let i = 0; i < 4; i++) if ((await loader.next()) === undefined) break;
+    const batches = packed(corpus);
+    for (let i = 0; i < 4; i++) if ((await batches.next()) === undefined) break;
+    const state = stateIn(path.join(folder, STATE));
+    if (state === undefined) return;
+    await batches.restore(/** @type {import("@openelm/data").PackedState} */ (state));
+    await batches.next();
   },
 };
 
@@ -76,9 +99,7 @@ export const promptCache = {
     const cache = await loadPromptCache(path.join(folder, "cache.safetensors"), model());
     try {
       // What was accepted can be gone on from, unless its numbers are none, of which the model tells.
-      await goOn(cache, [1, 2, 3, 4, 5], 1).catch((error) => {
-        if (!isOpenELMError(error, "KERNEL_FAILED")) throw error;
-      });
+      await unlessRefused(["KERNEL_FAILED"], goOn(cache, [1, 2, 3, 4, 5], 1));
     } finally {
       cache.dispose();
     }

@@ -7,7 +7,7 @@ import { ChatTemplate, convertModel, saveOpenELM } from "@openelm/models";
 import { mutateJson } from "../mutate/json.mjs";
 import { mutateProtobuf } from "../mutate/protobuf.mjs";
 import { mutateTemplate } from "../mutate/text.mjs";
-import { changed, filesIn, tinyModel } from "./models.mjs";
+import { changed, filesIn, tinyModel, unlessRefused } from "./models.mjs";
 import { NESTED, smallPieces } from "./pieces.mjs";
 
 /** @typedef {import("../inputs.mjs").Files} Files */
@@ -38,6 +38,9 @@ async function intoGguf(file, folder) {
   if (!existsSync(path.join(model, "config.json"))) await saveOpenELM(tinyModel({ vocabSize: 2048 }), model);
   await convertModel(model, `${folder}.gguf`, { to: "gguf", tokenizer: file, replace: true });
 }
+
+/** What GGUF has no counterpart for is refused, also of tokenizers that are right. */
+const GGUF_LACKS = ["FORMAT"];
 
 /** Kinds of `tokenizer.json` beside the one that ours trains. */
 const OTHERS = [
@@ -180,17 +183,9 @@ export const tokenizerJson = {
   async read(folder, thorough) {
     const file = path.join(folder, "tokenizer.json");
     await useTokenizer(file);
-    if (thorough) await refusedOrNot(() => intoGguf(file, folder));
+    if (thorough) await unlessRefused(GGUF_LACKS, intoGguf(file, folder));
   },
 };
-
-/** What GGUF has no counterpart for is refused, also of tokenizers that are right. @param {() => Promise<void>} convert */
-async function refusedOrNot(convert) {
-  const { isOpenELMError } = await import("@openelm/native");
-  await convert().catch((error) => {
-    if (!isOpenELMError(error, "FORMAT")) throw error;
-  });
-}
 
 const FIXTURES = fileURLToPath(new URL("../../../native/crates/elm-text/tests/fixtures", import.meta.url));
 
@@ -208,7 +203,7 @@ export const sentencePiece = {
   async read(folder, thorough) {
     const file = path.join(folder, "tokenizer.model");
     await useTokenizer(file);
-    if (thorough) await refusedOrNot(() => intoGguf(file, folder));
+    if (thorough) await unlessRefused(GGUF_LACKS, intoGguf(file, folder));
   },
 };
 

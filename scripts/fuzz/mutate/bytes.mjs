@@ -34,33 +34,26 @@ export const EDGES = [
 
 /** Bytes in which lengths are looked for: those of headers. */
 const HEADER = 1 << 13;
+const TAIL = 256;
 
-/** @type {WeakMap<Uint8Array, { at: number, width: number }[]>} */
-const LENGTHS = new WeakMap();
+/** Places that are looked at before it is taken that there is no length. */
+const TRIES = 24;
 
-/** Where numbers stand that may be counts or offsets: not larger than the file. @param {Uint8Array} bytes */
-function lengthsIn(bytes) {
-  const known = LENGTHS.get(bytes);
-  if (known !== undefined) return known;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const found = [];
-  const ends = [...Array(Math.min(bytes.length, HEADER)).keys()];
-  if (bytes.length > HEADER) for (let at = bytes.length - 256; at < bytes.length; at++) ends.push(at);
-  for (const at of ends) {
-    for (const width of [2, 4, 8]) {
-      if (at + width > bytes.length) continue;
-      const value =
-        width === 2
-          ? view.getUint16(at, true)
-          : width === 4
-            ? view.getUint32(at, true)
-            : view.getUint32(at, true);
-      const isHigh = width === 8 && view.getUint32(at + 4, true) !== 0;
-      if (value > 0 && value <= bytes.length && !isHigh) found.push({ at, width });
-    }
+/**
+ * Where a number stands that may be a count or an offset: not larger than the file.
+ *
+ * @param {Random} random @param {Uint8Array} bytes
+ */
+function lengthIn(random, bytes) {
+  for (let left = TRIES; left > 0; left--) {
+    const width = random.pick([2, 4, 8]);
+    // Headers stand at the begin, lists of what is in a file at its end.
+    const part = Math.min(bytes.length, random.once(8) ? TAIL : HEADER);
+    const at = part === TAIL ? bytes.length - 1 - random.below(part) : random.below(part);
+    const value = sizeAt(bytes, at, width);
+    if (at + width <= bytes.length && value > 0 && value <= bytes.length) return { at, width };
   }
-  LENGTHS.set(bytes, found);
-  return found;
+  return undefined;
 }
 
 /** Puts a number's low bytes. @param {Uint8Array} bytes @param {number} at @param {number} width @param {bigint} value @param {boolean} [little] */
@@ -75,6 +68,13 @@ export function putNumber(bytes, at, width, value, little = true) {
 export function numberAt(bytes, at, width) {
   let value = 0n;
   for (let i = width - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i] ?? 0);
+  return value;
+}
+
+/** The same as a number, near enough to tell whether it is a small one. @param {Uint8Array} bytes @param {number} at @param {number} width */
+function sizeAt(bytes, at, width) {
+  let value = 0;
+  for (let i = width - 1; i >= 0; i--) value = value * 256 + (bytes[at + i] ?? 0);
   return value;
 }
 
@@ -140,14 +140,16 @@ const CHANGES = [
 export function mutateBytes(random, original) {
   /** @type {Uint8Array} */
   let bytes = original.slice();
-  const lengths = lengthsIn(original);
   for (let left = random.few(6); left > 0 && bytes.length > 0; left--) {
-    if (lengths.length > 0 && random.once(2)) {
-      const { at, width } = random.pick(lengths);
-      putNumber(bytes, at, width, otherNumber(random, numberAt(bytes, at, width)));
-    } else {
-      bytes = random.pick(CHANGES)(random, bytes);
-    }
+    const length = random.once(2) ? lengthIn(random, bytes) : undefined;
+    if (length === undefined) bytes = random.pick(CHANGES)(random, bytes);
+    else
+      putNumber(
+        bytes,
+        length.at,
+        length.width,
+        otherNumber(random, numberAt(bytes, length.at, length.width)),
+      );
   }
   return bytes;
 }

@@ -152,11 +152,19 @@ const otherNumber = (random, value) =>
     random.pick(NUMBERS),
   ]);
 
-/** @param {Random} random @param {Json} value @returns {Json} */
-function changedValue(random, value) {
-  if (typeof value === "number" && !random.once(3)) return otherNumber(random, value);
+/**
+ * How a tree is changed. A gentle change leaves values of their kinds, so that it comes past what looks at kinds alone.
+ *
+ * @typedef {{ random: Random, gentle: boolean, texts: readonly string[] }} Way - `texts` are the ones of the tree.
+ */
+
+/** @param {Way} way @param {Json} value @returns {Json} */
+function changedValue({ random, gentle, texts }, value) {
+  if (gentle && typeof value === "boolean") return !value;
+  if (gentle && typeof value === "string" && random.once(2)) return random.pick(texts);
+  if (typeof value === "number" && (gentle || !random.once(3))) return otherNumber(random, value);
   if (typeof value === "boolean" && random.once(2)) return !value;
-  if (typeof value === "string" && random.once(2)) {
+  if (typeof value === "string" && (gentle || random.once(2))) {
     const at = random.below(value.length + 1);
     return (
       value.slice(0, at) +
@@ -167,43 +175,55 @@ function changedValue(random, value) {
   return newValue(random);
 }
 
-/** One change somewhere, the likelier the higher; the rest is shared. @param {Random} random @param {Json} node @returns {Json} */
-function edited(random, node) {
+/** One change somewhere, the likelier the higher; the rest is shared. @param {Way} way @param {Json} node @returns {Json} */
+function edited(way, node) {
+  const { random, gentle } = way;
   const size = node instanceof Entries ? node.list.length : Array.isArray(node) ? node.length : 0;
-  if (size === 0 || random.once(12)) return changedValue(random, node);
+  if (gentle && size === 0 && typeof node === "object") return node;
+  if (size === 0 || (!gentle && random.once(12))) return changedValue(way, node);
   const i = random.below(size);
-  const act = random.below(12);
+  const act = random.below(gentle ? 24 : 12);
   if (Array.isArray(node)) {
     const items = [...node];
     if (act === 0) items.splice(i, 1);
     else if (act === 1) items.splice(i, 0, items[random.below(size)]);
     else if (act === 2) items[i] = items[random.below(size)];
     else if (act === 3) items.push(...Array(random.pick([1, 64, 1000])).fill(items[i]));
-    else items[i] = edited(random, items[i]);
+    else items[i] = edited(way, items[i]);
     return items;
   }
   const list = [.../** @type {Entries} */ (node).list];
   const [key, value] = list[i];
   if (act === 0) list.splice(i, 1);
-  else if (act === 1) list.push([key, random.once(2) ? value : changedValue(random, value)]);
+  else if (act === 1) list.push([key, random.once(2) ? value : changedValue(way, value)]);
   else if (act === 2) list[i] = [random.once(2) ? random.pick(KEYS) : list[random.below(size)][0], value];
   else if (act === 3) list[i] = [key, list[random.below(size)][1]];
-  else if (act === 4) list.splice(i, 0, [random.pick(KEYS), newValue(random)]);
-  else list[i] = [key, edited(random, value)];
+  else if (act === 4 && !gentle) list.splice(i, 0, [random.pick(KEYS), newValue(random)]);
+  else list[i] = [key, edited(way, value)];
   return new Entries(list);
 }
 
-/** @type {WeakMap<Uint8Array, Json>} */
+/** @param {Json} node @returns {string[]} */
+function textsIn(node) {
+  if (typeof node === "string") return [node];
+  if (Array.isArray(node)) return node.flatMap(textsIn);
+  return node instanceof Entries ? node.list.flatMap(([, entry]) => textsIn(entry)) : [];
+}
+
+/** @type {WeakMap<Uint8Array, { tree: Json, texts: readonly string[] }>} */
 const TREES = new WeakMap();
 
 /** Some changes of a text of JSON, which may be none afterwards. @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
 export function mutateJson(random, original) {
-  let tree = TREES.get(original);
-  if (tree === undefined) {
-    tree = fromValue(JSON.parse(Buffer.from(original).toString("utf8")));
-    TREES.set(original, tree);
+  let known = TREES.get(original);
+  if (known === undefined) {
+    const whole = fromValue(JSON.parse(Buffer.from(original).toString("utf8")));
+    known = { tree: whole, texts: textsIn(whole) };
+    TREES.set(original, known);
   }
-  for (let left = random.few(5); left > 0; left--) tree = edited(random, tree);
+  let { tree } = known;
+  const way = { random, gentle: random.once(2), texts: known.texts };
+  for (let left = random.few(5); left > 0; left--) tree = edited(way, tree);
   const bytes = new Uint8Array(Buffer.from(textOf(tree)));
   return random.once(20) ? mutateBytes(random, bytes) : bytes;
 }

@@ -1,7 +1,13 @@
-// Changes of templates: parts that are missing, twice, elsewhere, or such as nobody writes.
+// Changes of templates and of YAML: parts that are missing, twice, elsewhere, or such as nobody writes.
 import { mutateBytes } from "./bytes.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
+
+/**
+ * How a language is written, and parts that a text in it may have.
+ *
+ * @typedef {{ words: RegExp, signs: readonly string[], parts: readonly string[] }} Language
+ */
 
 const WORDS = /\{%-?|-?%\}|\{\{-?|-?\}\}|\{#|#\}|\w+|\s+|'[^']*'|"[^"]*"|./gsu;
 
@@ -41,15 +47,97 @@ const PARTS = [
   "\ud800",
 ];
 
+/** @type {Language} */
+const TEMPLATE = {
+  words: WORDS,
+  signs: ["(", ")", "[", "]", "{{", "}}", "{%", "%}", "|", ".", ",", "'", "-", "in", "set", "if"],
+  parts: PARTS,
+};
+
+/** @type {Language} */
+const YAML = {
+  words: /\n *|[\w.+-]+|\s|'[^'\n]*'|"[^"\n]*"|./gsu,
+  signs: [
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ": ",
+    "- ",
+    ",",
+    "&a ",
+    "*a",
+    "*width",
+    "!",
+    "|",
+    ">",
+    "?",
+    "#",
+    "%",
+    "@",
+    "'",
+    '"',
+    "\n",
+    "  ",
+  ],
+  parts: [
+    "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: &d [*c, *c]\ne: &e [*d, *d]\nf: &f [*e, *e]\ng: &g [*f, *f]\nh: [*g, *g]\n",
+    "<<: *width\n",
+    "&a [*a]",
+    "\n? [1, 2]\n: 3\n",
+    "!!binary aGVsbG8=",
+    "!!set {a}",
+    "!!omap [a: 1]",
+    "!!timestamp 2001-12-14",
+    "!!js/function 'x'",
+    "\n---\n",
+    "\n...\n",
+    "%YAML 1.1\n---\n",
+    "%TAG ! tag:x,2000:\n---\n",
+    "__proto__: { a: 1 }\n",
+    "constructor: 1\n",
+    "[".repeat(300),
+    "[".repeat(20_000),
+    "- ".repeat(3000),
+    "a: ".repeat(500),
+    "{a: ".repeat(5000),
+    "? ".repeat(3000),
+    "\n\tx: 1",
+    "0x1F",
+    "0o17",
+    "1_000",
+    ".inf",
+    "-.INF",
+    ".nan",
+    "1e999",
+    "123456789012345678901234567890",
+    "null",
+    "~",
+    "yes",
+    "|2-\n  a\n",
+    ">+\n  a\n\n",
+    "x".repeat(5000),
+    "\u0000",
+    "\ufeff",
+  ],
+};
+
 /** @type {WeakMap<Uint8Array, string[]>} */
 const SPLIT = new WeakMap();
 
-/** @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
-export function mutateTemplate(random, original) {
+/** @param {Random} random @param {Uint8Array} original */
+export const mutateTemplate = (random, original) => mutateText(random, original, TEMPLATE);
+
+/** @param {Random} random @param {Uint8Array} original */
+export const mutateYaml = (random, original) => mutateText(random, original, YAML);
+
+/** @param {Random} random @param {Uint8Array} original @param {Language} language @returns {Uint8Array} */
+function mutateText(random, original, language) {
   if (random.once(10)) return mutateBytes(random, original);
   let words = SPLIT.get(original);
   if (words === undefined) {
-    words = Buffer.from(original).toString("utf8").match(WORDS) ?? [];
+    words = Buffer.from(original).toString("utf8").match(language.words) ?? [];
     SPLIT.set(original, words);
   }
   const list = [...words];
@@ -66,34 +154,13 @@ export function mutateTemplate(random, original) {
         list.splice(i, 1, list[random.below(list.length)] ?? "");
         break;
       case 3:
-        list.splice(
-          i,
-          0,
-          random.pick([
-            "(",
-            ")",
-            "[",
-            "]",
-            "{{",
-            "}}",
-            "{%",
-            "%}",
-            "|",
-            ".",
-            ",",
-            "'",
-            "-",
-            "in",
-            "set",
-            "if",
-          ]),
-        );
+        list.splice(i, 0, random.pick(language.signs));
         break;
       case 4:
         list.splice(i, 0, String(random.pick([0, -1, 1e9, 1.5, 2 ** 53])));
         break;
       default:
-        list.splice(i, 0, random.pick(PARTS));
+        list.splice(i, 0, random.pick(language.parts));
     }
   }
   return new Uint8Array(Buffer.from(list.join("")));

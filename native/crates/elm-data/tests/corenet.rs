@@ -132,6 +132,13 @@ fn a_state_needs_the_same_ranks_and_filters_that_leave_nothing_are_an_error() {
         let error = CorenetLoader::new(tokenizer.clone(), other, Some(state.clone())).err().unwrap();
         assert_eq!(error.kind, ErrorKind::Config);
     }
+    // Getting to an epoch takes a shuffle for each before it.
+    let mut late = state.clone();
+    late.workers[0].epoch = 1 << 53;
+    let shuffled = CorenetOptions { shuffle: true, ..options.clone() };
+    late.key = CorenetLoader::new(tokenizer.clone(), shuffled.clone(), None).unwrap().state().key.clone();
+    let error = CorenetLoader::new(tokenizer.clone(), shuffled, Some(late)).err().unwrap();
+    assert!(error.kind == ErrorKind::Config && error.message.contains("which no run reaches"), "{error}");
     let strict = CorenetOptions { min_tokens: 10_000, ..options.clone() };
     let mut loader = CorenetLoader::new(tokenizer.clone(), strict, None).unwrap();
     assert_eq!(loader.next_batch().unwrap_err().kind, ErrorKind::Config);

@@ -148,6 +148,31 @@ fn parquet_gives_one_document_a_row() {
 }
 
 #[test]
+fn parquet_that_announces_more_than_it_has_is_an_error() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../scripts/fuzz/samples");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["lengths", "lz4", "plain", "snappy", "zstd"] {
+        let good = samples.join(format!("{name}.parquet"));
+        assert!(read(&good, &ReaderOptions::default()).unwrap().len() >= 12, "{name}");
+    }
+    // The page of values begins behind its head with 128 numbers in 4 parts, 12 of them.
+    let good = fs::read(samples.join("lengths.parquet")).unwrap();
+    let at = good.windows(4).position(|bytes| bytes == [0x80, 1, 4, 12]).unwrap();
+    // Instead of 12: 2^34 - 1, for whose lengths there is no memory.
+    let huge = [&good[..at + 3], &[0xff, 0xff, 0xff, 0xff, 0x3f], &good[at + 8..]].concat();
+    let error = read(&file(folder.path(), "a.parquet", &huge), &ReaderOptions::default()).unwrap_err();
+    assert!(error.kind == ErrorKind::Format, "{error}");
+    let more = [&good[..at + 3], &[13], &good[at + 4..]].concat();
+    let error = read(&file(folder.path(), "b.parquet", &more), &ReaderOptions::default()).unwrap_err();
+    assert!(error.message.contains("more lengths than values"), "{error}");
+    // A page begins with its kind, its size and its size in the file: 0, 513, 513. Instead of the first, 2^31 - 1.
+    assert_eq!(good[4..11], [0x15, 0, 0x15, 0x98, 0x07, 0x15, 0x98], "{:x?}", &good[4..14]);
+    let large = [&good[..7], &[0xfe, 0xff, 0xff, 0xff, 0x0f], &good[9..]].concat();
+    let error = read(&file(folder.path(), "c.parquet", &large), &ReaderOptions::default()).unwrap_err();
+    assert!(error.message.contains("states 2147483647 bytes"), "{error}");
+}
+
+#[test]
 fn damaged_parquet_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.parquet");

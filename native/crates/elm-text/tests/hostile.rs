@@ -63,6 +63,13 @@ fn json_that_lies_is_a_format_error() {
     ] {
         assert_eq!(Tokenizer::parse(text.into()).unwrap_err().kind, ErrorKind::Format, "{text}");
     }
+    let stage = r#"{"type":"Sequence","decoders":["#;
+    let nested = format!(
+        r#"{{"version":"1.0","added_tokens":[],"decoder":{}{},"model":{{"type":"BPE","vocab":{{"a":0}},"merges":[]}}}}"#,
+        stage.repeat(200),
+        "]}".repeat(200)
+    );
+    assert_eq!(Tokenizer::parse(nested.into()).unwrap_err().kind, ErrorKind::Format);
     let deep = format!("{{\"model\":{}", "[".repeat(100_000));
     assert_eq!(Tokenizer::parse(deep.into()).unwrap_err().kind, ErrorKind::Format);
 }

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, UsageError } from "@openelm/native";
 import { type DType, saveSafetensors, type Tensor, transpose } from "@openelm/tensor";
+import { shown } from "../convert/shown.js";
 import {
   type AdapterFile,
   type AdapterLayer,
@@ -24,7 +25,7 @@ export async function readMlxAdapter(
   const json = await readObject(config);
   const { fine_tune_type: type = "lora", lora_parameters: parameters } = json;
   if (type !== "lora" && type !== "dora")
-    throw new FormatError(`${config}: fine_tune_type must be lora or dora, got ${JSON.stringify(type)}`, {
+    throw new FormatError(`${config}: fine_tune_type must be lora or dora, got ${shown(type)}`, {
       path: config,
     });
   const { scale, dropout = 0 } = (parameters ?? {}) as Record<string, unknown>;

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, FormatError } from "@openelm/native";
 import { type DType, saveSafetensors, type Tensor } from "@openelm/tensor";
+import { shown } from "../convert/shown.js";
 import {
   type AdapterFile,
   type AdapterLayer,
@@ -11,6 +12,7 @@ import {
   readObject,
   readTensors,
 } from "./adapter-file.js";
+import { matchesEnd } from "./layer-pattern.js";
 
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_WEIGHTS = "adapter_model.safetensors";
@@ -81,14 +83,14 @@ const STARTS = new Set<unknown>([true, false, "gaussian", "orthogonal", "eva"]);
 function refuseOthers(json: Record<string, unknown>, path: string): void {
   const { peft_type: type, bias = "none", init_lora_weights: start = true } = json;
   const bad = (what: string): FormatError => new FormatError(`${path}: ${what}`, { path });
-  if (type !== "LORA") throw bad(`peft_type must be LORA, got ${JSON.stringify(type)}`);
-  if (bias !== "none") throw bad(`bias must be none, got ${JSON.stringify(bias)}`);
+  if (type !== "LORA") throw bad(`peft_type must be LORA, got ${shown(type)}`);
+  if (bias !== "none") throw bad(`bias must be none, got ${shown(bias)}`);
   const other = OTHER_METHODS.find((key) => isInUse(json[key]));
   if (other !== undefined) throw bad(`${other} is not known here`);
   if (json.fan_in_fan_out === true) throw bad("fan_in_fan_out is for weights that lie the other way round");
   if (!STARTS.has(start)) {
     throw bad(
-      `init_lora_weights is ${JSON.stringify(start)}, which changes the model's weights; ` +
+      `init_lora_weights is ${shown(start)}, which changes the model's weights; ` +
         "save the adapter again with path_initial_model_for_weight_conversion, which makes a LoRA of it",
     );
   }
@@ -135,25 +137,28 @@ function layerOf(
 function numberIn(json: Record<string, unknown>, key: string, path: string, usual: number): number {
   const value = json[key] ?? usual;
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new FormatError(`${path}: ${key} must be a number, got ${JSON.stringify(value)}`, { path });
+  throw new FormatError(`${path}: ${key} must be a number, got ${shown(value)}`, { path });
 }
 
 /** The value of the first pattern that a layer's name ends with, from its begin or behind a dot. */
 function patternValue(patterns: unknown, name: string, path: string): number | undefined {
   if (typeof patterns !== "object" || patterns === null) return undefined;
   for (const [pattern, value] of Object.entries(patterns)) {
-    if (typeof value === "number" && endingIn(pattern, path).test(name)) return value;
+    if (typeof value === "number" && isMeant(name, pattern, path)) return value;
   }
   return undefined;
 }
 
-/** @throws FormatError if the pattern, an expression of Python, is none of JavaScript. */
-function endingIn(pattern: string, path: string): RegExp {
+/** @throws FormatError if the pattern, an expression of Python, is none of JavaScript, or could be tried without an end. */
+function isMeant(name: string, pattern: string, path: string): boolean {
+  let matches: boolean | undefined;
   try {
-    return new RegExp(`^(?:.*\\.)?(?:${pattern})$`);
+    matches = matchesEnd(name, pattern);
   } catch (cause) {
     throw new FormatError(`${path}: alpha_pattern: ${(cause as Error).message}`, { path, cause });
   }
+  if (matches !== undefined) return matches;
+  throw new FormatError(`${path}: the pattern ${shown(pattern)} could take without an end`, { path });
 }
 
 /**

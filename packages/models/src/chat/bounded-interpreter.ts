@@ -12,8 +12,11 @@ const Base = Interpreter as unknown as new (
   environment: unknown,
 ) => { evaluate(node: unknown, scope: unknown): Value; run(program: unknown): Value };
 
-/** What a template may cost; a published one costs some thousands a message. */
-const MAX_WORK = 1 << 24;
+/**
+ * What a template may cost: this much, which takes half a second, and more for each message and each character of them. A
+ * published one costs some thousands a message.
+ */
+const WORK = { once: 1 << 22, message: 1 << 13, character: 16 } as const;
 /** Characters of a text. */
 const MAX_TEXT = 1 << 22;
 /** Entries of a list, and of all that is in it. */
@@ -40,12 +43,18 @@ interface AnyNode {
 
 /** An interpreter that adds up what it does. */
 class BoundedInterpreter extends Base {
-  #work = 0;
+  /** What may still be done. */
+  #left: number;
   /** Entries of lists and tables and of all that is in them. */
   readonly #entries = new WeakMap<Value, number>();
   readonly #texts = new WeakSet<Value>();
   /** Values of the parts of the expression that comes next, which were looked at before it. */
   readonly #ready = new Map<unknown, Value>();
+
+  constructor(environment: unknown, work: number) {
+    super(environment);
+    this.#left = work;
+  }
 
   override evaluate(node: unknown, scope: unknown): Value {
     const ready = this.#ready.get(node);
@@ -61,8 +70,8 @@ class BoundedInterpreter extends Base {
   }
 
   #spend(work: number): void {
-    this.#work += work;
-    if (this.#work > MAX_WORK) throw new TemplateLimitError("it takes more steps than a conversation needs");
+    this.#left -= work;
+    if (this.#left < 0) throw new TemplateLimitError("it takes more steps than a conversation needs");
   }
 
   /** Counts a value: much when it is new, little when it is used. */
@@ -155,7 +164,16 @@ export function renderBounded(template: Template, variables: Readonly<Record<str
     strftime_now,
   };
   for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
-  return String(new BoundedInterpreter(environment).run(template.parsed).value);
+  return String(new BoundedInterpreter(environment, workFor(variables)).run(template.parsed).value);
+}
+
+/** What these variables are worth. */
+function workFor({ messages }: Readonly<Record<string, unknown>>): number {
+  const list = (messages ?? []) as readonly Readonly<Record<string, unknown>>[];
+  const characters = list
+    .flatMap((message) => Object.values(message))
+    .reduce<number>((sum, value) => sum + (typeof value === "string" ? value.length : 0), 0);
+  return WORK.once + WORK.message * list.length + WORK.character * characters;
 }
 
 /** Now, by the letters of C's `strftime` that templates ask for. */

@@ -67,6 +67,15 @@ describe("what templates do", () => {
     expect(render("{{ strftime_now('%Y-%m %%') }}")).toMatch(/^20\d\d-(0\d|1[0-2]) %$/);
   });
 
+  test("what a template may cost grows with the conversation", () => {
+    const template = new ChatTemplate(
+      "{% for i in range(3000) %}{% for j in range(30) %}{% endfor %}{% endfor %}",
+      { eos: "</s>" },
+    );
+    expect(() => template.render(MESSAGES)).toThrow(/more steps than a conversation needs/);
+    expect(template.render(Array(2000).fill(MESSAGES[0]))).toBe("");
+  });
+
   test("long conversations are no limit", () => {
     const template = ChatTemplate.instruct({ eos: "</s>" });
     const messages = Array.from({ length: 400 }, (_, i) => ({

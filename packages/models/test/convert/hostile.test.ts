@@ -353,6 +353,19 @@ describe("a folder", () => {
     },
   );
 
+  test("with a key that is nested too deep to be written again is refused where it is to be", async () => {
+    const path = await savedModel();
+    const config = readFileSync(join(path, "config.json"), "utf8");
+    const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    writeFileSync(join(path, "config.json"), config.replace("{", `{"more": ${deep},`));
+    const converting = convertModel(path, join(temporary(), "mlx"), {
+      to: "mlx",
+      quantize: { bits: 4, group: 32 },
+    });
+    await expect(converting).rejects.toThrow(/its configuration is nested too deep/);
+    await expect(converting).rejects.toMatchObject({ code: "FORMAT" });
+  });
+
   test("whose tokenizer's configuration is no JSON is refused", async () => {
     const path = await savedModel({ vocabSize: 1024 });
     copyFileSync(golden("tiny-sp.model"), join(path, "tokenizer.model"));

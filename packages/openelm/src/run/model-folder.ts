@@ -11,7 +11,7 @@ import {
   loadAdapter,
   OpenELM,
 } from "@openelm/models";
-import { FileError } from "@openelm/native";
+import { FileError, FormatError } from "@openelm/native";
 import { LoRALinear } from "@openelm/nn";
 import { bytes } from "../cli/format.js";
 import { interruptible } from "../cli/interrupt.js";
@@ -31,16 +31,14 @@ const TOKENIZER_FILES = ["tokenizer.json", "tokenizer.model"];
  * The folder with the model's files: `folder` itself, that of the finished model or newest checkpoint of a run, or that of
  * a model of the hub, which is downloaded if need be.
  *
- * @throws FileError if there is none.
+ * @throws FileError if there is none, FormatError if a run does not say which checkpoint is the newest.
  */
 export async function findModelFolder(folder: string): Promise<string> {
   const isModel = (place: string): boolean => existsSync(join(place, "config.json"));
   for (const place of [folder, join(folder, "model")]) if (isModel(place)) return place;
   const checkpoints = join(folder, "checkpoints");
   if (existsSync(join(checkpoints, "latest.json"))) {
-    const { folder: name } = JSON.parse(await readFile(join(checkpoints, "latest.json"), "utf8")) as {
-      folder: string;
-    };
+    const name = await latestIn(join(checkpoints, "latest.json"));
     if (isModel(join(checkpoints, name))) return join(checkpoints, name);
   }
   if (!existsSync(folder) && isHubName(folder)) return download(folder);
@@ -48,6 +46,17 @@ export async function findModelFolder(folder: string): Promise<string> {
     ? "holds no model: config.json, model.safetensors and tokenizer.json are needed"
     : "does not exist";
   throw new FileError(`${folder} ${what}`, { path: folder });
+}
+
+/** The checkpoint that a run's `latest.json` names. */
+async function latestIn(path: string): Promise<string> {
+  try {
+    const { folder } = JSON.parse(await readFile(path, "utf8")) as { readonly folder?: unknown };
+    if (typeof folder === "string" && /^step-\d+$/.test(folder)) return folder;
+  } catch {
+    // Told below.
+  }
+  throw new FormatError(`${path} names no checkpoint; name the folder of one`, { path });
 }
 
 /** Brings a model of the hub into the cache, and shows how far that is. */

@@ -166,6 +166,12 @@ function at(value: unknown, path: ConfigPath): unknown {
 }
 
 const shown = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    // An alias may stand inside of what it stands for.
+    text = "a value that holds itself";
+  }
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 };

@@ -1,6 +1,7 @@
 import { ConfigError } from "@openelm/native";
 import { type Document, isMap, isNode, isScalar, LineCounter, parse, parseDocument } from "yaml";
 import { readIfThere } from "../checkpoint/durable.js";
+import { tooDeep } from "./nesting.js";
 import { type ConfigPath, type ConfigProblem, checkTrainConfig } from "./parse.js";
 import type { TrainConfig } from "./schema.js";
 
@@ -42,6 +43,9 @@ export function parseTrainYaml(
   text: string,
   { set = [], name = "config.yaml" }: ConfigSource = {},
 ): TrainConfig {
+  const deep = tooDeep(text);
+  if (deep !== undefined)
+    throw new ConfigError(`${name}: lists and mappings are nested too deep at character ${deep}`);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const place = (offset: number): string => {
@@ -77,6 +81,8 @@ function readSetting(text: string): Setting {
   const path = text.slice(0, Math.max(equals, 0)).split(".");
   if (equals < 1 || path.includes(""))
     throw new ConfigError(`--set ${text}: write it as key.key=value, such as optim.lr=1e-3`);
+  if (tooDeep(text.slice(equals + 1)) !== undefined)
+    throw new ConfigError(`--set ${text.slice(0, 60)}: lists and mappings are nested too deep`);
   try {
     return { path, value: parse(text.slice(equals + 1)) as unknown, text };
   } catch (cause) {

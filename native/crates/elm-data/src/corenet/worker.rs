@@ -14,6 +14,9 @@ use crate::readers::{DocumentReader, ReaderOptions};
 /// Documents read at a time, so that their pieces can be tokenized in parallel.
 const CHUNK: usize = 64;
 
+/// Files that may be shuffled to get to where a state points: a second of work, and more than any run reads.
+const MAX_SHUFFLED: u64 = 1 << 26;
+
 /// Which files worker `index` of `world` reads in the first epoch, and the generator that shuffles its later ones.
 ///
 /// All workers shuffle the whole list with the same seed, extend it to a multiple of their number by drawing with
@@ -80,8 +83,16 @@ impl Worker {
         if start.file >= files.len() {
             return Err(Error::config(format!("the state points at file {} of {}", start.file, files.len())));
         }
-        for _ in 0..if options.shuffle { start.epoch } else { 0 } {
-            random.shuffle(&mut files);
+        if options.shuffle {
+            if start.epoch.saturating_mul(files.len() as u64) > MAX_SHUFFLED {
+                return Err(Error::config(format!(
+                    "the state points at epoch {}, which no run reaches",
+                    start.epoch
+                )));
+            }
+            for _ in 0..start.epoch {
+                random.shuffle(&mut files);
+            }
         }
         // What was found before the state was saved is not known; the epoch is not empty if it got somewhere.
         let found = u64::from(start.document > 0 || start.file > 0);

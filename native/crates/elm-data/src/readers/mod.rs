@@ -2,6 +2,8 @@
 
 mod json_lines;
 mod lines;
+mod page_heads;
+mod pages;
 mod parquet;
 mod stream;
 mod text;

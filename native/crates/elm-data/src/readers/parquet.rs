@@ -6,21 +6,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use elm_text::{Error, ErrorKind, Result, guard};
 use parquet::basic::Type;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::lines::read_error;
+use super::page_heads::oversized_page;
+use super::pages::CheckedPages;
 use super::{ReaderOptions, Source};
 
 /// Rows decoded at a time.
 const ROWS: usize = 256;
 /// The most that one row group's text may take; writers keep row groups to some hundred megabytes.
 const MAX_CHUNK: i64 = 4 << 30;
+/// Rows that a row group may have beside those that its bytes are enough for: what programs write at most, when all of them
+/// are empty.
+const FREE_ROWS: u64 = 1 << 20;
+/// Rows that a byte may stand for.
+const ROWS_PER_BYTE: u64 = 1 << 10;
 
 /// One string column of a Parquet file; the other columns are not read.
 pub struct ParquetColumn {
     path: PathBuf,
+    /// The file as such, for the heads of its pages.
+    raw: File,
     file: SerializedFileReader<File>,
     column: usize,
     limit: usize,
@@ -36,6 +45,7 @@ impl ParquetColumn {
     pub fn open(path: &Path, options: &ReaderOptions, read: Arc<AtomicU64>) -> Result<ParquetColumn> {
         let file = File::open(path).map_err(|error| Error::file(path, "open", &error))?;
         let size = file.metadata().map_err(|error| Error::file(path, "open", &error))?.len();
+        let raw = file.try_clone().map_err(|error| Error::file(path, "open", &error))?;
         let file = parsing(path, || SerializedFileReader::new(file))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
@@ -54,13 +64,15 @@ impl ParquetColumn {
             let chunk = group.columns().get(column);
             let (stored, whole) =
                 chunk.map_or((-1, -1), |chunk| (chunk.compressed_size(), chunk.uncompressed_size()));
-            if stored < 0 || stored as u64 > size || !(0..=MAX_CHUNK).contains(&whole) || group.num_rows() < 0
-            {
+            let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
+            let most = FREE_ROWS + ROWS_PER_BYTE * size.min(stored.max(0) as u64);
+            if stored < 0 || stored as u64 > size || !(0..=MAX_CHUNK).contains(&whole) || rows > most {
                 return Err(Error::format(path, format_args!("row group {i} states impossible sizes")));
             }
         }
         Ok(ParquetColumn {
             path: path.to_owned(),
+            raw,
             column,
             limit: options.max_document_bytes,
             optional: description.max_def_level() > 0,
@@ -73,6 +85,24 @@ impl ParquetColumn {
         })
     }
 
+    /// Refuses a row group with a page that could not be as large as it says.
+    fn check_heads(&self) -> Result<()> {
+        let chunk = self.file.metadata().row_group(self.row_group).column(self.column);
+        let (start, length) = guard(ErrorKind::Format, "Parquet", || Ok(chunk.byte_range()))
+            .map_err(|error| error.at(&self.path))?;
+        let found = oversized_page(&self.raw, start, length);
+        match found.map_err(|error| read_error(&self.path, &error))? {
+            None => Ok(()),
+            Some(size) => Err(Error::format(
+                &self.path,
+                format_args!(
+                    "a page of row group {} states {size} bytes, more than it can hold",
+                    self.row_group
+                ),
+            )),
+        }
+    }
+
     /// Decodes more rows; false at the end of the file.
     fn fill(&mut self) -> Result<bool> {
         while self.rows.is_empty() {
@@ -81,7 +111,15 @@ impl ParquetColumn {
                     return Ok(false);
                 }
                 let (file, group, column) = (&self.file, self.row_group, self.column);
-                let reader = parsing(&self.path, || file.get_row_group(group)?.get_column_reader(column))?;
+                self.check_heads()?;
+                let reader = parsing(&self.path, || {
+                    let group = file.get_row_group(group)?;
+                    let description = group.metadata().column(column).column_descr_ptr();
+                    let rows = group.metadata().num_rows().max(0) as u64;
+                    let pages = group.get_column_page_reader(column)?;
+                    let checked = CheckedPages::new(pages, description.max_def_level(), rows);
+                    Ok(get_column_reader(description, Box::new(checked)))
+                })?;
                 let ColumnReader::ByteArrayColumnReader(reader) = reader else {
                     return Err(Error::format(&self.path, "the text column changes its type"));
                 };

@@ -1,6 +1,7 @@
 //! Writes models as folders: what the Hugging Face port and mlx-lm have in common.
 import { copyFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { FormatError } from "@openelm/native";
 import { toHFConfig } from "../../openelm/hf-config.js";
 import { quantizationJson } from "../../openelm/quantization.js";
 import { newFolder } from "../files/new-folder.js";
@@ -85,5 +86,14 @@ function configText(source: ModelSource, format: "hf" | "mlx", same: FolderLayou
     json.quantization_config = json.quantization;
   }
   const sorted = Object.entries(json).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `${JSON.stringify(Object.fromEntries(sorted), null, 2)}\n`;
+  try {
+    return `${JSON.stringify(Object.fromEntries(sorted), null, 2)}\n`;
+  } catch (cause) {
+    // JSON is read to any depth, but not written.
+    const { path } = source;
+    throw new FormatError(`${path}: its configuration is nested too deep: ${(cause as Error).message}`, {
+      path,
+      cause,
+    });
+  }
 }
