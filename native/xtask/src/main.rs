@@ -3,6 +3,7 @@
 
 #[cfg(feature = "table")]
 mod codegen;
+mod files;
 mod mods;
 mod new_op;
 

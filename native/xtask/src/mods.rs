@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
+use crate::files::write_if_changed;
+
 struct Room {
     folder: &'static str,
     doc: &'static str,
@@ -49,7 +51,7 @@ fn write_room(folder: &Path, room: &Room) -> io::Result<()> {
         let _ = writeln!(text, "    {name}::{table},");
     }
     text.push_str("];\n");
-    std::fs::write(folder.join("generated.rs"), text)
+    write_if_changed(&folder.join("generated.rs"), &text)
 }
 
 /// `packages/autograd/src/generated/rules.ts`: the table of all gradient rules.
@@ -69,7 +71,7 @@ fn write_rules(root: &Path) -> io::Result<()> {
     }
     text.push_str("};\n");
     std::fs::create_dir_all(folder.join("generated"))?;
-    std::fs::write(folder.join("generated/rules.ts"), text)
+    write_if_changed(&folder.join("generated/rules.ts"), &text)
 }
 
 /// Names of the files of a folder, without their ending, sorted.

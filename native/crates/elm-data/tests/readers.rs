@@ -170,6 +170,14 @@ fn parquet_that_announces_more_than_it_has_is_an_error() {
     let large = [&good[..7], &[0xfe, 0xff, 0xff, 0xff, 0x0f], &good[9..]].concat();
     let error = read(&file(folder.path(), "c.parquet", &large), &ReaderOptions::default()).unwrap_err();
     assert!(error.message.contains("states 2147483647 bytes"), "{error}");
+    // At the end the schema has two columns. Instead of those, 2^31 - 1; then the end is four bytes longer.
+    let at = good.windows(8).rposition(|bytes| bytes == b"schema\x15\x04").unwrap() + 7;
+    let tail = good.len() - 8;
+    let length = u32::from_le_bytes(good[tail..tail + 4].try_into().unwrap()) + 4;
+    let mut wide = [&good[..at], &[0xfe, 0xff, 0xff, 0xff, 0x0f], &good[at + 1..]].concat();
+    wide[tail + 4..tail + 8].copy_from_slice(&length.to_le_bytes());
+    let error = read(&file(folder.path(), "d.parquet", &wide), &ReaderOptions::default()).unwrap_err();
+    assert!(error.message.contains("states 2147483647 columns"), "{error}");
 }
 
 #[test]

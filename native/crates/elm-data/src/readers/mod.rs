@@ -2,11 +2,12 @@
 
 mod json_lines;
 mod lines;
-mod page_heads;
 mod pages;
 mod parquet;
+mod parquet_heads;
 mod stream;
 mod text;
+mod thrift;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -11,8 +11,8 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::lines::read_error;
-use super::page_heads::oversized_page;
 use super::pages::CheckedPages;
+use super::parquet_heads::{oversized_group, oversized_page};
 use super::{ReaderOptions, Source};
 
 /// Rows decoded at a time.
@@ -46,6 +46,12 @@ impl ParquetColumn {
         let file = File::open(path).map_err(|error| Error::file(path, "open", &error))?;
         let size = file.metadata().map_err(|error| Error::file(path, "open", &error))?.len();
         let raw = file.try_clone().map_err(|error| Error::file(path, "open", &error))?;
+        if let Some(columns) = oversized_group(&raw).map_err(|error| read_error(path, &error))? {
+            return Err(Error::format(
+                path,
+                format_args!("a group of the schema states {columns} columns, more than there are"),
+            ));
+        }
         let file = parsing(path, || SerializedFileReader::new(file))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
