@@ -4,7 +4,11 @@ use std::path::Path;
 /// Writes a file unless it has this text already: a newer file of a crate has cargo compile it and all that stand on it
 /// again, minutes for the kernels.
 pub fn write_if_changed(path: &Path, text: &str) -> io::Result<()> {
-    if std::fs::read_to_string(path).is_ok_and(|old| old == text) { Ok(()) } else { std::fs::write(path, text) }
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        Ok(())
+    } else {
+        std::fs::write(path, text)
+    }
 }
 
 #[cfg(test)]
