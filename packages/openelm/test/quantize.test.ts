@@ -31,7 +31,7 @@ beforeAll(async () => {
   const { code, stderr } = await run("train", ...args, ...SET, ...BATCH);
   expect(stderr).not.toContain("error");
   expect(code).toBe(0);
-}, 60_000);
+}, 300_000);
 
 describe("openelm quantize", { timeout: 300_000 }, () => {
   test("rounds a run's model, and by a text stays nearer to it", async () => {

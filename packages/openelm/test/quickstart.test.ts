@@ -19,7 +19,7 @@ describe("quickstart", { timeout: 300_000 }, () => {
     const stopped = await openelm([...args, "--json"], {
       cwd: place,
       onOutput(stdout) {
-        if (sent || !stdout.includes('"step":5,')) return undefined;
+        if (sent || !stdout.includes('"step":2,')) return undefined;
         sent = true;
         return "SIGINT";
       },

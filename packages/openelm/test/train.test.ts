@@ -29,7 +29,7 @@ describe("train --text, generate, train again", { timeout: 300_000 }, () => {
     const { code, stderr } = await train("--folder", "whole", "--steps", "40");
     expect(stderr).not.toContain("error");
     expect(code).toBe(0);
-  }, 60_000);
+  }, 300_000);
 
   test("the loss falls, and a model is left in Hugging Face form", () => {
     const all = losses("whole");
@@ -107,7 +107,10 @@ describe("train --text, generate, train again", { timeout: 300_000 }, () => {
   });
 
   test("Ctrl-C saves, and the same command goes on to the same losses", async () => {
-    const args = ["train", "--text", "notes.txt", ...set, "--folder", "stopped", "--steps", "40"];
+    // Steps enough for seconds: the signal comes in the middle of them, however late it is.
+    const steps = 300;
+    await train("--folder", "long", "--steps", String(steps));
+    const args = ["train", "--text", "notes.txt", ...set, "--folder", "stopped", "--steps", String(steps)];
     let sent = false;
     const stopped = await openelm([...args, "--json"], {
       cwd: place,
@@ -120,12 +123,12 @@ describe("train --text, generate, train again", { timeout: 300_000 }, () => {
     expect(stopped.code).toBe(130);
     const saved = stopped.events.filter(({ type }) => type === "checkpoint").at(-1)!;
     expect(saved.step).toBeGreaterThanOrEqual(8);
-    expect(saved.step).toBeLessThan(40);
+    expect(saved.step).toBeLessThan(steps);
 
     const { code, stdout } = await openelm(args, { cwd: place });
     expect(code).toBe(0);
     expect(stdout).toContain(`goes on from step ${saved.step}`);
-    expect(losses("stopped")).toEqual(losses("whole"));
+    expect(losses("stopped")).toEqual(losses("long"));
   });
 
   test("--print-config prints a configuration that trains the same", async () => {
