@@ -15,6 +15,7 @@ import { LoRA } from "@openelm/nn";
 import { isOpenELMError, loadSafetensors, saveSafetensors, tensor, withDefaults } from "@openelm/tensor";
 import { ggufBytes, ggufParts, mutateGguf, sized } from "../mutate/gguf.mjs";
 import { mutateJson } from "../mutate/json.mjs";
+import { perSample } from "../mutate/per-sample.mjs";
 import { mutateArchive, storedFiles } from "../mutate/pickle.mjs";
 import { mutateSafetensors } from "../mutate/safetensors.mjs";
 import { smallPieces } from "./pieces.mjs";
@@ -212,12 +213,7 @@ export const corenet = {
   },
   mutate: (random, files) =>
     changed(files, "model.pt", (bytes) => {
-      let stored = STORED.get(bytes);
-      if (stored === undefined) {
-        stored = storedFiles(bytes);
-        STORED.set(bytes, stored);
-      }
-      return mutateArchive(random, bytes, stored);
+      return mutateArchive(random, bytes, storedIn(bytes));
     }),
   async read(folder, thorough) {
     const file = path.join(folder, "model.pt");
@@ -226,8 +222,7 @@ export const corenet = {
   },
 };
 
-/** @type {WeakMap<Uint8Array, readonly import("../mutate/pickle.mjs").StoredFile[]>} */
-const STORED = new WeakMap();
+const storedIn = perSample(storedFiles);
 
 /** @type {Format} */
 export const mlx = {

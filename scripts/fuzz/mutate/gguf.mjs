@@ -1,5 +1,6 @@
 // Changes of GGUF files: of their values and tensors as such, counted and laid out as they then are.
 import { EDGES, joined, mutateBytes, numberAt, putNumber } from "./bytes.mjs";
+import { perSample } from "./per-sample.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 /** @typedef {{ key: string, type: number, of?: number, items: Uint8Array[] }} StoredValue - `of` is the type of an array's items. */
@@ -117,17 +118,12 @@ export function ggufBytes({ values, tensors }) {
 /** @param {number} length */
 const filling = (length) => new Uint8Array((ALIGNMENT - (length % ALIGNMENT)) % ALIGNMENT);
 
-/** @type {WeakMap<Uint8Array, Parts>} */
-const PARTS = new WeakMap();
+const partsIn = perSample(ggufParts);
 
 /** @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
 export function mutateGguf(random, original) {
   if (random.once(3)) return mutateBytes(random, original);
-  let parts = PARTS.get(original);
-  if (parts === undefined) {
-    parts = ggufParts(original);
-    PARTS.set(original, parts);
-  }
+  const parts = partsIn(original);
   const [values, tensors] = [[...parts.values], [...parts.tensors]];
   for (let left = random.few(5); left > 0; left--) {
     if (random.once(2)) changeList(random, values, otherValue);

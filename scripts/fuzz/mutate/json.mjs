@@ -1,5 +1,6 @@
 // Changes of JSON as a tree: other values, keys that are missing, twice or strange, numbers beyond what they count.
 import { mutateBytes } from "./bytes.mjs";
+import { perSample } from "./per-sample.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 /** @typedef {null | boolean | number | string | Raw | Entries | Json[]} Json */
@@ -210,19 +211,15 @@ function textsIn(node) {
   return node instanceof Entries ? node.list.flatMap(([, entry]) => textsIn(entry)) : [];
 }
 
-/** @type {WeakMap<Uint8Array, { tree: Json, texts: readonly string[] }>} */
-const TREES = new WeakMap();
+const treeIn = perSample((sample) => {
+  const tree = fromValue(JSON.parse(Buffer.from(sample).toString("utf8")));
+  return { tree, texts: textsIn(tree) };
+});
 
 /** Some changes of a text of JSON, which may be none afterwards. @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
 export function mutateJson(random, original) {
-  let known = TREES.get(original);
-  if (known === undefined) {
-    const whole = fromValue(JSON.parse(Buffer.from(original).toString("utf8")));
-    known = { tree: whole, texts: textsIn(whole) };
-    TREES.set(original, known);
-  }
-  let { tree } = known;
-  const way = { random, gentle: random.once(2), texts: known.texts };
+  let { tree, texts } = treeIn(original);
+  const way = { random, gentle: random.once(2), texts };
   for (let left = random.few(5); left > 0; left--) tree = edited(way, tree);
   const bytes = new Uint8Array(Buffer.from(textOf(tree)));
   return random.once(20) ? mutateBytes(random, bytes) : bytes;

@@ -1,5 +1,6 @@
 // Changes of Parquet files: of the metadata at the end, of the heads of pages, and of the bytes of pages.
 import { joined, mutateBytes, numberAt, putNumber } from "./bytes.mjs";
+import { perSample } from "./per-sample.mjs";
 import { fieldOf, mutateStruct, structBytes, structIn } from "./thrift.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
@@ -19,8 +20,7 @@ const COMPRESSED_SIZE = 3;
 
 /** @typedef {{ fields: Field[], pages: number[], data: Uint8Array }} Parts - Places where pages begin, and all before the metadata. */
 
-/** @type {WeakMap<Uint8Array, Parts>} */
-const PARTS = new WeakMap();
+const partsIn = perSample(partsOf);
 
 /** @param {Uint8Array} bytes @returns {Parts} */
 function partsOf(bytes) {
@@ -73,11 +73,7 @@ function movedIn(value, from, by) {
 /** @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
 export function mutateParquet(random, original) {
   if (random.once(6)) return mutateBytes(random, original);
-  let parts = PARTS.get(original);
-  if (parts === undefined) {
-    parts = partsOf(original);
-    PARTS.set(original, parts);
-  }
+  const parts = partsIn(original);
   let { fields, data } = parts;
   switch (random.below(3)) {
     case 0:

@@ -1,6 +1,7 @@
 // Changes of files of torch.save: of the instructions of their pickle, and of the archive around it.
 import { crc32 } from "node:zlib";
 import { EDGES, joined, mutateBytes, numberAt, putNumber } from "./bytes.mjs";
+import { perSample } from "./per-sample.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 /** @typedef {[name: string, bytes: Uint8Array]} StoredFile */
@@ -92,12 +93,7 @@ const PARTS = [
 
 /** @param {Random} random @param {Uint8Array} pickle @returns {Uint8Array} */
 function mutatedPickle(random, pickle) {
-  let list = LISTS.get(pickle);
-  if (list === undefined) {
-    list = instructionsOf(pickle);
-    LISTS.set(pickle, list);
-  }
-  const out = [...list];
+  const out = [...instructionsIn(pickle)];
   for (let left = random.few(6); left > 0; left--) {
     const i = random.below(out.length);
     switch (random.below(7)) {
@@ -129,8 +125,7 @@ function mutatedPickle(random, pickle) {
   return joined(...out);
 }
 
-/** @type {WeakMap<Uint8Array, Uint8Array[]>} */
-const LISTS = new WeakMap();
+const instructionsIn = perSample(instructionsOf);
 
 /** An archive of files as they are. @param {readonly StoredFile[]} files */
 function archive(files) {

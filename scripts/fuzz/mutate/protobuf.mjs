@@ -1,5 +1,7 @@
 // Changes of protocol buffers: fields that are missing, twice, of another kind or longer than what holds them.
 import { EDGES, joined, mutateBytes } from "./bytes.mjs";
+import { perSample } from "./per-sample.mjs";
+import { varintAt, varintOf } from "./varint.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 /** @typedef {{ number: number, kind: number, value: bigint | Uint8Array | Field[] }} Field */
@@ -10,12 +12,9 @@ export function fieldsOf(bytes, nested) {
   const fields = [];
   let at = 0;
   const varint = () => {
-    let value = 0n;
-    for (let shift = 0n; ; shift += 7n) {
-      const byte = bytes[at++];
-      value |= BigInt(byte & 127) << shift;
-      if (byte < 128) return value;
-    }
+    const { value, end } = varintAt(bytes, at);
+    at = end;
+    return value;
   };
   while (at < bytes.length) {
     const key = Number(varint());
@@ -33,17 +32,6 @@ export function fieldsOf(bytes, nested) {
     }
   }
   return fields;
-}
-
-/** @param {bigint} value */
-function varintOf(value) {
-  const bytes = [];
-  let rest = BigInt.asUintN(64, value);
-  do {
-    bytes.push(Number(rest & 127n) | (rest > 127n ? 128 : 0));
-    rest >>= 7n;
-  } while (rest > 0n);
-  return Uint8Array.from(bytes);
 }
 
 /** Fields that are the same in one input after another. @type {WeakMap<Field, Uint8Array>} */
@@ -113,17 +101,12 @@ function editedValue(random, value) {
   return mutateBytes(random, value);
 }
 
-/** @type {WeakMap<Uint8Array, Field[]>} */
-const TREES = new WeakMap();
+const treeIn = perSample(fieldsOf);
 
 /** @param {Random} random @param {Uint8Array} original @param {ReadonlySet<number>} nested @returns {Uint8Array} */
 export function mutateProtobuf(random, original, nested) {
   if (random.once(5)) return mutateBytes(random, original);
-  let fields = TREES.get(original);
-  if (fields === undefined) {
-    fields = fieldsOf(original, nested);
-    TREES.set(original, fields);
-  }
+  let fields = treeIn(original, nested);
   for (let left = random.few(5); left > 0; left--) fields = edited(random, fields);
   if (!random.once(8)) return bytesOf(fields);
   return bytesOf(fields, (length) =>

@@ -1,13 +1,13 @@
 // Changes of safetensors files: of the header's JSON, of its length, of the bytes behind, and of the tensors as such.
 import { EDGES, joined, mutateBytes, numberAt, otherNumber, putNumber } from "./bytes.mjs";
 import { mutateJson } from "./json.mjs";
+import { perSample } from "./per-sample.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 /** @typedef {{ name: string, dtype: string, shape: number[], bytes: Uint8Array }} StoredTensor */
 /** @typedef {{ json: Uint8Array, data: Uint8Array, metadata: Record<string, string> | undefined, tensors: StoredTensor[] }} Parts */
 
-/** @type {WeakMap<Uint8Array, Parts>} */
-const PARTS = new WeakMap();
+const partsIn = perSample(partsOf);
 
 /** @param {Uint8Array} bytes @returns {Parts} */
 function partsOf(bytes) {
@@ -44,11 +44,7 @@ function written(json, filled, length, data) {
 /** @param {Random} random @param {Uint8Array} original @returns {Uint8Array} */
 export function mutateSafetensors(random, original) {
   if (random.once(6)) return mutateBytes(random, original);
-  let parts = PARTS.get(original);
-  if (parts === undefined) {
-    parts = partsOf(original);
-    PARTS.set(original, parts);
-  }
+  const parts = partsIn(original);
   if (random.once(2)) return otherTensors(random, parts);
   const json = mutateJson(random, parts.json);
   const size = BigInt(json.length);

@@ -1,5 +1,6 @@
 // Changes of templates and of YAML: parts that are missing, twice, elsewhere, or such as nobody writes.
 import { mutateBytes } from "./bytes.mjs";
+import { perSample } from "./per-sample.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 
@@ -123,8 +124,10 @@ const YAML = {
   ],
 };
 
-/** @type {WeakMap<Uint8Array, string[]>} */
-const SPLIT = new WeakMap();
+const wordsIn = perSample(
+  (sample, /** @type {Language} */ language) =>
+    Buffer.from(sample).toString("utf8").match(language.words) ?? [],
+);
 
 /** @param {Random} random @param {Uint8Array} original */
 export const mutateTemplate = (random, original) => mutateText(random, original, TEMPLATE);
@@ -135,12 +138,8 @@ export const mutateYaml = (random, original) => mutateText(random, original, YAM
 /** @param {Random} random @param {Uint8Array} original @param {Language} language @returns {Uint8Array} */
 function mutateText(random, original, language) {
   if (random.once(10)) return mutateBytes(random, original);
-  let words = SPLIT.get(original);
-  if (words === undefined) {
-    words = Buffer.from(original).toString("utf8").match(language.words) ?? [];
-    SPLIT.set(original, words);
-  }
-  const list = [...words];
+  /** @type {string[]} */
+  const list = [...wordsIn(original, language)];
   for (let left = random.few(6); left > 0; left--) {
     const i = random.below(list.length + 1);
     switch (random.below(6)) {

@@ -1,5 +1,6 @@
 // Changes of structures in Thrift's compact form, of which Parquet's metadata is made.
 import { EDGES, joined, mutateBytes } from "./bytes.mjs";
+import { varintAt, varintOf } from "./varint.mjs";
 
 /** @typedef {import("../random.mjs").Random} Random */
 /** @typedef {{ id: number, type: number, value: Value }} Field */
@@ -12,12 +13,9 @@ const [TRUE, FALSE, BYTE, I64, DOUBLE, BINARY, LIST, SET, STRUCT] = [1, 2, 3, 6,
 export function structIn(bytes, from = 0) {
   let at = from;
   const varint = () => {
-    let value = 0n;
-    for (let shift = 0n; ; shift += 7n) {
-      const byte = bytes[at++];
-      value |= BigInt(byte & 127) << shift;
-      if (byte < 128) return value;
-    }
+    const { value, end } = varintAt(bytes, at);
+    at = end;
+    return value;
   };
   const whole = () => {
     const value = varint();
@@ -53,17 +51,6 @@ export function structIn(bytes, from = 0) {
     }
   };
   return { fields: fields(), end: at };
-}
-
-/** @param {bigint} value */
-function varintOf(value) {
-  const bytes = [];
-  let rest = BigInt.asUintN(64, value);
-  do {
-    bytes.push(Number(rest & 127n) | (rest > 127n ? 128 : 0));
-    rest >>= 7n;
-  } while (rest > 0n);
-  return Uint8Array.from(bytes);
 }
 
 /** @param {bigint} value */

@@ -148,7 +148,7 @@ function silent(model: LanguageModel, optimizer: Optimizer): string | undefined 
 
 /** GPUs wait to be measured: there it takes `true`. */
 export function isWorthwhile(model: LanguageModel, device: Device, batches: readonly Batch[]): boolean {
-  const parameters = model.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   const positions = batches.reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
   return device.name === "cpu" && parameters * positions <= WORTH;
 }

@@ -2,6 +2,8 @@ use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 
+use super::thrift;
+
 /// The pages of a column, whose counts are held to what the pages have bytes for: decoders make room for as many values as
 /// are announced, and the process ends where that much memory is not there.
 pub struct CheckedPages {
@@ -101,16 +103,11 @@ fn delta_list(bytes: &[u8]) -> Option<(u64, usize)> {
 }
 
 fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
+    thrift::varint(|| {
         let byte = *bytes.get(*at)?;
         *at += 1;
-        value |= u64::from(byte & 127) << shift;
-        if byte < 128 {
-            return Some(value);
-        }
-    }
-    None
+        Some(byte)
+    })
 }
 
 impl Iterator for CheckedPages {

@@ -89,14 +89,19 @@ impl<R: BufRead> Thrift<R> {
     }
 
     fn varint(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 127) << shift;
-            if byte < 128 {
-                return Some(value);
-            }
-        }
-        None
+        varint(|| self.byte())
     }
+}
+
+/// A whole number of seven bits a byte, the lowest first; Parquet's own lists of numbers have the same.
+pub fn varint(mut next: impl FnMut() -> Option<u8>) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = next()?;
+        value |= u64::from(byte & 127) << shift;
+        if byte < 128 {
+            return Some(value);
+        }
+    }
+    None
 }
