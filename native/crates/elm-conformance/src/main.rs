@@ -6,11 +6,12 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use elm_conformance::{Report, check_op};
+use elm_conformance::{Report, check_chains, check_op};
 
 const HELP: &str = "elm-conformance: checks every op against its f64 oracle
 
   --op NAME     only this op (may be repeated)
+  --chains      only calls that follow each other in a recording; with --op these ops as well
   --device NAME only this device (default: all)
   --levels      print the SIMD levels that OPENELM_CPU may name here, one a line, and check nothing
   --json        print the result as one JSON object on the last line
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let device: Option<String> = args.opt_value_from_str("--device").unwrap_or_default();
     let (json, verbose) = (args.contains("--json"), args.contains("--verbose"));
     let unknown: Vec<_> = names.iter().filter(|name| elm_ops::find(name).is_none()).collect();
+    let chains = args.contains("--chains");
     let rest = args.finish();
     if !unknown.is_empty() || !rest.is_empty() {
         eprintln!("elm-conformance: no such op or option: {unknown:?} {rest:?}; see --help");
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     for device in elm_engine::devices().filter(|d| device.as_ref().is_none_or(|name| *name == d.name)) {
         for (index, op) in elm_ops::OPS.iter().enumerate() {
-            if names.is_empty() || names.iter().any(|name| name == op.name) {
+            if (names.is_empty() && !chains) || names.iter().any(|name| name == op.name) {
                 let (since, before) = (Instant::now(), report.checked);
                 check_op(&mut report, device, index);
                 if verbose {
@@ -60,6 +62,9 @@ fn main() -> ExitCode {
                     );
                 }
             }
+        }
+        if names.is_empty() || chains {
+            check_chains(&mut report, device);
         }
     }
     report.failures.iter().take(50).for_each(|failure| eprintln!("FAILED {failure}"));

@@ -1,27 +1,11 @@
 // y = a · b for at most 16 rows of a: decoding. The sum of an element has an order of its own, whatever the number of
 // rows. Bandwidth bound by b, each of whose elements is read once for all rows: many bytes must be on their way at once.
-#include "common.cuh"
-
-// Packs of a column that a lane has on their way at once.
-constexpr int AHEAD = 5;
-
-// Warps of a block, which share columns of b that are straight.
-constexpr u32 WARPS = 8;
+#include "few_rows.cuh"
 
 // Where a matrix of the batch starts in a and in b.
 __device__ __forceinline__ void starts(const Nd<2> &lead, i64 (&at)[2]) { locate(lead, blockIdx.y, at); }
 
 // Kernels exist for up to 1, 4 and 16 rows: what a row adds up does not depend on which of them it is in.
-
-template <typename T> __device__ __forceinline__ Pack<T, PACK<T>> pack_at(const T *from) {
-  return *reinterpret_cast<const Pack<T, PACK<T>> *>(from);
-}
-
-template <typename T>
-__device__ __forceinline__ void add_products(Acc<T> &sum, const Pack<T, PACK<T>> &v, const Pack<T, PACK<T>> &w) {
-#pragma unroll
-  for (int j = 0; j < PACK<T>; ++j) sum += Acc<T>(widen(v[j])) * Acc<T>(widen(w[j]));
-}
 
 // sums[r] += a[r] · b for packs from `at` on, `next` elements apart, COUNT at a time while so many end before element `k`;
 // `at` moves on. What takes the time is latency, so all of b and, where there is one row, of a are on their way before the
@@ -49,30 +33,14 @@ __device__ __forceinline__ void add_packs(Acc<T> (&sums)[ROWS], const T *a, cons
   }
 }
 
-// The part of a column that a warp has.
-struct Share {
-  u32 column, part, lane;
-
-  // `split` warps have a column, neighbours in a block.
-  __device__ __forceinline__ explicit Share(u32 split) : lane(threadIdx.x % WARP) {
-    u32 warp = threadIdx.x / WARP;
-    column = blockIdx.x * (WARPS / split) + warp / split;
-    part = warp % split;
-  }
-};
-
-// Asks for what a warp will read of b, before anything of it may be read: it may be about to be written.
+// Asks for what a warp will read of b.
 template <typename T>
 __device__ __forceinline__ void fetch_column(const T *b, const Nd<2> &lead, u32 n, u32 k, i64 across, u32 split) {
-  constexpr u32 LINE = 128;
   Share own(split);
   if (own.column >= n) return;
   i64 at[2];
   starts(lead, at);
-  auto column = reinterpret_cast<const unsigned char *>(b + at[1] + i64(own.column) * across);
-  u64 bytes = u64(k) * sizeof(T);
-  for (u64 i = (u64(own.part) * WARP + own.lane) * LINE; i < bytes; i += u64(split) * WARP * LINE)
-    fetch_line(column + i);
+  fetch_share(b + at[1] + i64(own.column) * across, k, own, split);
 }
 
 // Columns of b are straight (the layout of a linear layer's weight): `split` warps for each, as many as the length of the

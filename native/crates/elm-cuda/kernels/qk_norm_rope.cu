@@ -2,69 +2,7 @@
 // gradient. `rms_norm.cu` and `rope.cu` have the formulas.
 //
 // `lanes` threads of a warp have one head of one token: V components of both halves at a time. Bandwidth bound.
-#include "angles.cuh"
-
-// `rows` are tokens of all sequences; a row has `query` + 2 · `kv` heads.
-struct Heads {
-  u64 rows;
-  u32 tokens, query, kv, half, lanes;
-};
-
-template <typename A> __device__ __forceinline__ A lanes_sum(A value, u32 lanes) {
-  for (u32 lane = lanes / 2; lane > 0; lane /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, lane);
-  return value;
-}
-
-// Where a head lies in an output [batch, heads, tokens, dim], in rows.
-__device__ __forceinline__ u64 row_of(const Heads &s, u64 token, u32 heads, u32 h) {
-  u64 b = token / s.tokens;
-  return (b * heads + h) * s.tokens + (token - b * s.tokens);
-}
-
-// One head, normalized unless `weight` is null and turned unless `turns` is; its components go `across` apart. All threads
-// of the warp call it; those of a head that is not active write nothing.
-template <typename T, typename W, int V>
-__device__ __forceinline__ void head_forward(T *y, i64 across, Acc<T> *rstd, const T *x, const W *weight,
-                                             const Turn<Acc<T>> *turns, const Heads &s, bool active, f64 eps) {
-  using A = Acc<T>;
-  u32 dim = 2 * s.half, sub = threadIdx.x % s.lanes;
-  A squares = 0;
-  for (u32 j = sub * V; j < s.half; j += s.lanes * V) {
-    auto low = *reinterpret_cast<const Pack<T, V> *>(x + j);
-    auto high = *reinterpret_cast<const Pack<T, V> *>(x + s.half + j);
-#pragma unroll
-    for (int e = 0; e < V; ++e) {
-      A a = widen(low[e]), c = widen(high[e]);
-      squares += a * a + c * c;
-    }
-  }
-  squares = lanes_sum(squares, s.lanes);
-  if (!active) return;
-  A scale = weight ? A(1) / sqrt(squares / A(dim) + A(eps)) : A(1);
-  if (rstd && sub == 0) *rstd = scale;
-  for (u32 j = sub * V; j < s.half; j += s.lanes * V) {
-    auto low = *reinterpret_cast<const Pack<T, V> *>(x + j);
-    auto high = *reinterpret_cast<const Pack<T, V> *>(x + s.half + j);
-    if (turns) {
-#pragma unroll
-      for (int e = 0; e < V; ++e) {
-        A a = widen(low[e]), c = widen(high[e]);
-        if (weight) {
-          // The definition rounds to the input's dtype before the weight.
-          a = A(widen(narrow<T>(a * scale))) * A(widen(weight[j + e]));
-          c = A(widen(narrow<T>(c * scale))) * A(widen(weight[s.half + j + e]));
-        }
-        Turn<A> turn = turns[j + e];
-        low[e] = narrow<T>(a * turn.cos - c * turn.sin);
-        high[e] = narrow<T>(c * turn.cos + a * turn.sin);
-      }
-    }
-    // Packs are for components side by side.
-    i64 to = V > 1 ? i64(j) : i64(j) * across, half = V > 1 ? i64(s.half) : i64(s.half) * across;
-    *reinterpret_cast<Pack<T, V> *>(y + to) = low;
-    *reinterpret_cast<Pack<T, V> *>(y + to + half) = high;
-  }
-}
+#include "heads.cuh"
 
 // Outputs [batch, heads, tokens, dim]; a thread's head may be of any token.
 template <typename T, typename W, int V>
@@ -87,17 +25,6 @@ __device__ void forward(T *q, T *k, T *v, Acc<T> *q_rstd, Acc<T> *k_rstd, const 
   head_forward<T, W, V>(y, 1, rstd ? rstd + row : nullptr, qkv + index * dim, weight, is_value ? nullptr : turns, s,
                         active, eps);
 }
-
-// Caches [batch, kv, capacity, dim] with their steps, and where in them the new tokens of each sequence start.
-template <typename T> struct Caches {
-  T *keys, *values;
-  i64 key_steps[4], value_steps[4];
-  // [batch]; at most `most`.
-  const i32 *offset;
-  i64 most;
-  u64 *word;
-  u64 batch;
-};
 
 // Queries go to q, keys and values to their places in the caches; nothing is written if one place does not exist. `parts`
 // blocks have the heads of one token, whose angles they make where no table has them.

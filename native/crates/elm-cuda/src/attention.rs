@@ -147,6 +147,11 @@ impl Plan {
         self.heads / self.kv_heads
     }
 
+    /// Whether kernels read all inputs where they lie, and nothing has to be made for them first.
+    pub fn is_direct(&self) -> bool {
+        self.copies.is_empty() && self.spans == 0 && self.positions.grad.is_none()
+    }
+
     /// Queries that read one kv head.
     pub fn rows(&self) -> usize {
         self.group() * self.queries

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -161,11 +162,20 @@ impl Work {
 
     /// Runs the kernel; a failure is noted for the next fence, and the caller poisons what would have been written.
     pub fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
-        self.compute(device).map_err(|error| {
-            let error = Arc::new(OpError::new(error.code, self.op.name, error.message));
-            device.note_failure(&error);
-            error
-        })
+        self.compute(device).map_err(|error| self.failed(device, error))
+    }
+
+    /// Notes why it failed for the next fence.
+    pub fn failed(&self, device: &Device, error: KernelError) -> Arc<OpError> {
+        let error = Arc::new(OpError::new(error.code, self.op.name, error.message));
+        device.note_failure(&error);
+        error
+    }
+
+    /// What its kernel gets.
+    pub fn call<'a>(&'a self, context: &'a dyn Any) -> KernelCall<'a> {
+        let Work { attrs, inputs, outputs, workspace, .. } = self;
+        KernelCall { attrs, inputs, outputs, workspace: *workspace, context }
     }
 
     fn compute(&self, device: &Device) -> Result<(), KernelError> {
@@ -173,13 +183,7 @@ impl Work {
             let mut outcome = self.copies.iter().try_for_each(|(from, to)| device.copy(from, to));
             if outcome.is_ok() {
                 device.backend.with_context(&mut |context| {
-                    outcome = (self.kernel.run)(&KernelCall {
-                        attrs: &self.attrs,
-                        inputs: &self.inputs,
-                        outputs: &self.outputs,
-                        workspace: self.workspace,
-                        context,
-                    });
+                    outcome = (self.kernel.run)(&self.call(context));
                 });
             }
             outcome
@@ -193,7 +197,7 @@ impl Work {
     }
 }
 
-fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn text(panic: &(dyn Any + Send)) -> &str {
     let literal = panic.downcast_ref::<&str>().copied();
     literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

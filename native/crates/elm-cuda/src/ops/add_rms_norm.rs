@@ -10,7 +10,7 @@ pub static KERNELS: &[Kernel] = &[
 ];
 
 /// Packs that a thread keeps of each of two rows: `KEPT_OF_BOTH` of `add_rms_norm.cu`.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 
 fn forward(call: &KernelCall) -> Run {
     let (x, branch, weight) = (call.input(0), call.input(1), call.input(2));

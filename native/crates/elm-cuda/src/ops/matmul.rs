@@ -148,6 +148,34 @@ fn run(call: &KernelCall) -> Run {
     Ok(())
 }
 
+/// A product of one row with columns that are straight and can be read 16 bytes at a time.
+pub(crate) struct RowProduct {
+    /// Columns, and elements of each.
+    pub n: usize,
+    pub k: usize,
+    /// Elements from one column to the next.
+    pub across: i64,
+    /// Warps that share the sum of a column.
+    pub split: u32,
+}
+
+impl RowProduct {
+    /// What a call of `matmul` is, if it is one.
+    pub(crate) fn of(call: &KernelCall) -> Option<RowProduct> {
+        let (a, b, y) = (call.input(0), call.input(1), call.output(0));
+        if y.elements() == 0 || a.dtype != y.dtype || copied(a, b, y) != [false; 2] {
+            return None;
+        }
+        let batch = Batch::of(&a.layout, &b.layout, y.shape());
+        let ([m, n, k], [down, across]) = (batch.size, batch.b.steps);
+        let packs = |elements: usize| (elements * a.dtype.size()).is_multiple_of(16);
+        let is_straight = batch.a.steps[1] == 1 && down == 1;
+        let in_packs = packs(k) && packs(across.unsigned_abs()) && (address(b) as usize).is_multiple_of(16);
+        let fits = m == 1 && batch.count() == 1 && is_straight && in_packs;
+        fits.then(|| RowProduct { n, k, across: across as i64, split: warps_for_sums(k, a.dtype) })
+    }
+}
+
 /// A kernel of our own, in which the order of a row's sums does not depend on how many rows there are.
 fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
     let y = call.output(0);
@@ -189,7 +217,7 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
 
 /// Warps that share a sum of `k` products, by its length and dtype alone: with fewer, lanes wait for memory several times.
 fn warps_for_sums(k: usize, dtype: DType) -> u32 {
-    /// `AHEAD` of `few_rows.cu`.
+    /// `AHEAD` of `few_rows.cuh`.
     const AHEAD: usize = 5;
     let at_once = AHEAD * 32 * 16 / dtype.size();
     k.div_ceil(at_once).next_power_of_two().clamp(1, 8) as u32

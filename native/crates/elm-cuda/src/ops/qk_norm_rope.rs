@@ -27,7 +27,7 @@ fn bytes(inputs: &[Option<View>], attrs: &Attrs, qkv: usize) -> usize {
 /// `Heads` of the kernels.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(super) struct Heads {
+pub(crate) struct Heads {
     pub rows: u64,
     pub tokens: u32,
     query: u32,
@@ -83,7 +83,7 @@ pub(super) fn sizes(qkv: &View, attrs: &Attrs) -> [usize; 3] {
 }
 
 /// The dtype of the weights; that of `qkv` where there are none.
-pub(super) fn weight_dtype(qkv: &View, weights: [Option<&View>; 2]) -> DType {
+pub(crate) fn weight_dtype(qkv: &View, weights: [Option<&View>; 2]) -> DType {
     weights.into_iter().flatten().next().unwrap_or(qkv).dtype
 }
 

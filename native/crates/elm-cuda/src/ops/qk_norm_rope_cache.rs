@@ -18,7 +18,7 @@ const THREADS: usize = 128;
 
 /// `Caches` of `qk_norm_rope.cu`.
 #[repr(C)]
-struct Caches {
+pub(crate) struct Caches {
     keys: *mut u8,
     values: *mut u8,
     key_steps: [i64; 4],
@@ -31,6 +31,41 @@ struct Caches {
 
 // SAFETY: `repr(C)`, addresses and numbers of 8 bytes.
 unsafe impl Param for Caches {}
+
+impl Caches {
+    pub(crate) fn of(call: &KernelCall, offset: &View) -> Run<Caches> {
+        let (keys, values) = (call.input(1), call.input(2));
+        let (batch, tokens, capacity) = (call.input(0).shape()[0], call.input(0).shape()[1], keys.shape()[2]);
+        let steps = |view: &View| std::array::from_fn(|axis| view.layout.strides[axis] as i64);
+        Ok(Caches {
+            keys: address(keys),
+            values: address(values),
+            key_steps: steps(keys),
+            value_steps: steps(values),
+            offset: address(offset),
+            most: (capacity - tokens) as i64,
+            word: position_word(call.gpu(), offset, tokens, capacity)?,
+            batch: batch as u64,
+        })
+    }
+}
+
+/// How the heads of `qkv` are shared out, and whether they and the caches are moved in packs.
+fn heads(call: &KernelCall, qkv: &View) -> (Heads, bool) {
+    let (q, keys, values) = (call.output(0), call.input(1), call.input(2));
+    let heads = Heads::of(qkv, call.attrs);
+    let (packed, fits) = heads.packed(qkv.dtype, &[qkv, q, keys, values]);
+    let in_packs = fits && [keys, values].into_iter().all(takes_packs);
+    (if in_packs { packed } else { heads }, in_packs)
+}
+
+/// The heads of a call that moves all of them in packs, makes the angles itself and needs no copies: what another kernel can
+/// do on its way.
+pub(crate) fn simple_heads(call: &KernelCall) -> Option<Heads> {
+    let qkv = call.input(0);
+    let (heads, in_packs) = heads(call, qkv);
+    (in_packs && qkv.elements() > 0 && workspace(call.inputs, call.outputs, call.attrs) == 0).then_some(heads)
+}
 
 /// Bytes of the table of angles, where the kernel does not make them itself.
 fn table_bytes(qkv: &View, attrs: &Attrs) -> usize {
@@ -51,8 +86,8 @@ fn workspace(inputs: &[Option<View>], _: &[Option<View>], attrs: &Attrs) -> usiz
 }
 
 fn run(call: &KernelCall) -> Run {
-    let (gpu, q, keys, values) = (call.gpu(), call.output(0), call.input(1), call.input(2));
-    let (batch, tokens, capacity) = (call.input(0).shape()[0], call.input(0).shape()[1], keys.shape()[2]);
+    let (gpu, q) = (call.gpu(), call.output(0));
+    let (batch, tokens) = (call.input(0).shape()[0], call.input(0).shape()[1]);
     if batch == 0 {
         return Ok(());
     }
@@ -64,25 +99,12 @@ fn run(call: &KernelCall) -> Run {
     let (q_weight, k_weight) = (weight(4)?, weight(5)?);
     let (q_weight, k_weight) = (q_weight.as_ref(), k_weight.as_ref());
 
-    let heads = Heads::of(qkv, call.attrs);
-    let (packed, fits) = heads.packed(qkv.dtype, &[qkv, q, keys, values]);
-    let in_packs = fits && [keys, values].into_iter().all(takes_packs);
-    let heads = if in_packs { packed } else { heads };
+    let (heads, in_packs) = heads(call, qkv);
     let angles = match table {
         0 => Angles::without_table(),
         _ => angles::table(call, call.workspace, sizes(qkv, call.attrs), qkv.dtype, Some(offset))?,
     };
-    let steps = |view: &View| std::array::from_fn(|axis| view.layout.strides[axis] as i64);
-    let caches = Caches {
-        keys: address(keys),
-        values: address(values),
-        key_steps: steps(keys),
-        value_steps: steps(values),
-        offset: address(offset),
-        most: (capacity - tokens) as i64,
-        word: position_word(gpu, offset, tokens, capacity)?,
-        batch: batch as u64,
-    };
+    let caches = Caches::of(call, offset)?;
     let parts = (heads.count() * heads.lanes as usize).div_ceil(THREADS);
     let args: [&dyn Param; 10] = [
         &address(q),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use elm_core::{ErrorCode, Kernel, KernelError, OpError, View};
+use elm_core::{ErrorCode, Kernel, KernelCall, KernelError, OpError, View};
 use elm_cuda::{Event, Gpu, Graph, Words};
 
 use super::{Backend, Failure, Memory};
@@ -346,7 +346,7 @@ impl Program for Captured {
         let failed = |error: KernelError| Arc::new(OpError::new(error.code, "capture", error.message));
         let opened = self.opening.get().map_err(|error| Arc::new(error.clone()))?;
         if self.graph.get().is_none() {
-            let record = || self.works.iter().try_for_each(|work| work.run(device));
+            let record = || run_in_order(&self.works, device, opened.gpu);
             let graph = opened.gpu.capture(record).map_err(failed)??;
             let _ = self.graph.set((graph, opened.gpu.take_words()));
         }
@@ -354,4 +354,33 @@ impl Program for Captured {
         opened.log().of_graph = words.clone();
         opened.gpu.replay(graph).map_err(failed)
     }
+}
+
+/// Runs all works, those that have one kernel together with that.
+fn run_in_order(works: &[Work], device: &Device, gpu: &'static Gpu) -> Result<(), Arc<OpError>> {
+    let ops: Vec<&str> = works.iter().map(|work| work.op.name).collect();
+    let calls: Vec<KernelCall> = works.iter().map(|work| work.call(&gpu)).collect();
+    let mut next = 0;
+    while next < works.len() {
+        // A work whose inputs are copied first reads what another one writes.
+        let ready = works[next..].iter().take_while(|work| work.copies.is_empty()).count();
+        let fusion = match may_fuse() {
+            true => elm_cuda::fusion_of(&ops[next..next + ready], &calls[next..next + ready]),
+            false => None,
+        };
+        if let Some(fusion) = fusion {
+            let ran = fusion.run(&calls[next..next + ready]);
+            ran.map_err(|error| works[next].failed(device, error))?;
+            next += fusion.calls();
+        } else {
+            works[next].run(device)?;
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
+/// `OPENELM_CUDA_FUSION=0`: every call of a recording has its own kernel, to see what fusing them gives.
+fn may_fuse() -> bool {
+    std::env::var("OPENELM_CUDA_FUSION").as_deref() != Ok("0")
 }
