@@ -57,6 +57,8 @@ class Module:
 
     MAX_DYNAMIC_SHARED = 8
     SHARED = 1
+    # Of CUlaunchAttributeID.
+    CLUSTER, OVERLAPS = 4, 6
 
     def __init__(self, path):
         self._module, self._functions = ctypes.c_void_p(), {}
@@ -69,11 +71,15 @@ class Module:
             _check(_driver.cuFuncGetAttribute(ctypes.byref(own), self.SHARED, function), name)
             most = torch.cuda.get_device_properties(0).shared_memory_per_block_optin - own.value
             _check(_driver.cuFuncSetAttribute(function, self.MAX_DYNAMIC_SHARED, most), name)
+            if os.environ.get("CARVEOUT"): _check(_driver.cuFuncSetAttribute(function, 9, int(os.environ["CARVEOUT"])), name)
             self._functions[name] = function
         return self._functions[name]
 
-    def launch(self, name, blocks, threads, shared, *args):
-        """Launches a kernel. Tensors and None are passed as addresses, ints as u32, ctypes values as they are."""
+    def launch(self, name, blocks, threads, shared, *args, cluster=1, overlaps=False):
+        """Launches a kernel. Tensors and None are passed as addresses, ints as u32, ctypes values as they are.
+
+        `cluster` blocks run together; a kernel of OVERLAPPING that `overlaps` may start before the one before it has ended.
+        """
         values = []
         for arg in args:
             if isinstance(arg, torch.Tensor):
@@ -84,11 +90,31 @@ class Module:
                 arg = ctypes.c_uint32(arg)
             values.append(arg)
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
-        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-        status = _driver.cuLaunchKernel(
-            self._function(name), blocks, 1, 1, threads, 1, 1, shared, stream, pointers, None
-        )
-        _check(status, name)
+        attributes = [(self.CLUSTER, (cluster, 1, 1))] if cluster > 1 else []
+        attributes += [(self.OVERLAPS, (1, 0, 0))] if overlaps else []
+        attributes = (_Attribute * 2)(*[_Attribute(kind, 0, numbers) for kind, numbers in attributes])
+        config = _Config((blocks, 1, 1), (threads, 1, 1), shared, torch.cuda.current_stream().cuda_stream)
+        config.attributes, config.count = ctypes.addressof(attributes), (cluster > 1) + overlaps
+        _check(_driver.cuLaunchKernelEx(ctypes.byref(config), self._function(name), pointers, None), name)
+
+
+class _Attribute(ctypes.Structure):
+    """CUlaunchAttribute: 64 bytes of value, of which three numbers are used at most."""
+
+    _fields_ = [("kind", ctypes.c_uint32), ("pad", ctypes.c_uint32), ("value", ctypes.c_uint32 * 16)]
+
+
+class _Config(ctypes.Structure):
+    """CUlaunchConfig."""
+
+    _fields_ = [
+        ("blocks", ctypes.c_uint32 * 3),
+        ("threads", ctypes.c_uint32 * 3),
+        ("shared", ctypes.c_uint32),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.c_void_p),
+        ("count", ctypes.c_uint32),
+    ]
 
 
 def times(functions, rounds=7, calls=5):

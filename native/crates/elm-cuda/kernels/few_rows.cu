@@ -2,34 +2,61 @@
 // rows. Bandwidth bound by b, each of whose elements is read once for all rows: many bytes must be on their way at once.
 #include "few_rows.cuh"
 
+// The part of a column that a warp has.
+struct Share {
+  u32 column, part, lane;
+
+  // `split` warps have a column, neighbours in a block.
+  __device__ __forceinline__ explicit Share(u32 split) : lane(threadIdx.x % WARP) {
+    u32 warp = threadIdx.x / WARP;
+    column = blockIdx.x * (WARPS / split) + warp / split;
+    part = warp % split;
+  }
+};
+
+// Asks for what a warp will read of a column, before anything of it may be read: it may be about to be written.
+template <typename T>
+__device__ __forceinline__ void fetch_share(const T *column, u32 k, const Share &own, u32 split) {
+  constexpr u32 LINE = 128;
+  auto start = reinterpret_cast<const unsigned char *>(column);
+  u64 bytes = u64(k) * sizeof(T);
+  for (u64 i = (u64(own.part) * WARP + own.lane) * LINE; i < bytes; i += u64(split) * WARP * LINE)
+    fetch_line(start + i);
+}
+
 // Where a matrix of the batch starts in a and in b.
 __device__ __forceinline__ void starts(const Nd<2> &lead, i64 (&at)[2]) { locate(lead, blockIdx.y, at); }
 
 // Kernels exist for up to 1, 4 and 16 rows: what a row adds up does not depend on which of them it is in.
 
-// sums[r] += a[r] · b for packs from `at` on, `next` elements apart, COUNT at a time while so many end before element `k`;
-// `at` moves on. What takes the time is latency, so all of b and, where there is one row, of a are on their way before the
-// first is used.
-template <int COUNT, int ROWS, typename T>
+// sums[r] += a[r] · b for whole packs from `at` on, `next` elements apart; `at` moves on behind them. What takes the time is
+// latency, so as many of b and, where there is one row, of a as AHEAD are on their way before the first is used.
+template <int ROWS, typename T>
 __device__ __forceinline__ void add_packs(Acc<T> (&sums)[ROWS], const T *a, const T *b, u32 &at, u32 next, u32 k, u32 m,
                                           i64 a_down) {
   constexpr int N = PACK<T>;
-  for (; at + (COUNT - 1) * next + N <= k; at += COUNT * next) {
-    Pack<T, N> w[COUNT], v[COUNT];
+  auto whole = [&](int i) { return at + i * next + N <= k; };
+  while (whole(0)) {
+    Pack<T, N> w[AHEAD], v[AHEAD];
+    u32 count = 0;
 #pragma unroll
-    for (int i = 0; i < COUNT; ++i) w[i] = pack_at(b + at + i * next);
-    if constexpr (ROWS == 1) {
-#pragma unroll
-      for (int i = 0; i < COUNT; ++i) v[i] = pack_at(a + at + i * next);
+    for (int i = 0; i < AHEAD; ++i) {
+      if (!whole(i)) continue;
+      w[i] = pack_at(b + at + i * next);
+      if constexpr (ROWS == 1) v[i] = pack_at(a + at + i * next);
+      ++count;
     }
 #pragma unroll
-    for (int i = 0; i < COUNT; ++i)
+    for (int i = 0; i < AHEAD; ++i) {
+      if (!whole(i)) continue;
 #pragma unroll
       for (int r = 0; r < ROWS; ++r) {
         if (r >= m) break;
         if constexpr (ROWS > 1) v[i] = pack_at(a + i64(r) * a_down + at + i * next);
         add_products<T>(sums[r], v[i], w[i]);
       }
+    }
+    at += count * next;
   }
 }
 
@@ -65,11 +92,7 @@ __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m
     // The same elements go to the same lane in the same order, whether they are read at once or one by one.
     bool packed = u64(right) % 16 == 0 && a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
     u32 next = split * WARP * N, i = (own.part * WARP + own.lane) * N;
-    if (packed) {
-      add_packs<AHEAD, ROWS, T>(sums, a, right, i, next, k, m, a_down);
-      add_packs<3, ROWS, T>(sums, a, right, i, next, k, m, a_down);
-      add_packs<1, ROWS, T>(sums, a, right, i, next, k, m, a_down);
-    }
+    if (packed) add_packs<ROWS, T>(sums, a, right, i, next, k, m, a_down);
     for (; i < k; i += next) {
       for (int j = 0; j < N && i + j < k; ++j) {
         A w = widen(right[i + j]);

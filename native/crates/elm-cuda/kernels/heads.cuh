@@ -19,6 +19,32 @@ __device__ __forceinline__ u64 row_of(const Heads &s, u64 token, u32 heads, u32 
   return (b * heads + h) * s.tokens + (token - b * s.tokens);
 }
 
+// Adds the squares of a pack of each half.
+template <typename T, int V>
+__device__ __forceinline__ void add_squares(Acc<T> &sum, const Pack<T, V> &low, const Pack<T, V> &high) {
+#pragma unroll
+  for (int e = 0; e < V; ++e) {
+    Acc<T> a = widen(low[e]), c = widen(high[e]);
+    sum += a * a + c * c;
+  }
+}
+
+template <typename A> __device__ __forceinline__ A norm_scale(A squares, u32 dim, f64 eps) {
+  return A(1) / sqrt(squares / A(dim) + A(eps));
+}
+
+// The definition rounds to the input's dtype before the weight.
+template <typename T, typename W> __device__ __forceinline__ Acc<T> weighted(Acc<T> x, Acc<T> scale, W weight) {
+  return Acc<T>(widen(narrow<T>(x * scale))) * Acc<T>(widen(weight));
+}
+
+// A component of each half, turned.
+template <typename T>
+__device__ __forceinline__ void turned(T &low, T &high, Acc<T> a, Acc<T> c, const Turn<Acc<T>> &turn) {
+  low = narrow<T>(a * turn.cos - c * turn.sin);
+  high = narrow<T>(c * turn.cos + a * turn.sin);
+}
+
 // One head, normalized unless `weight` is null and turned unless `turns` is; its components go `across` apart. All threads
 // of the warp call it; those of a head that is not active write nothing.
 template <typename T, typename W, int V>
@@ -27,18 +53,12 @@ __device__ __forceinline__ void head_forward(T *y, i64 across, Acc<T> *rstd, con
   using A = Acc<T>;
   u32 dim = 2 * s.half, sub = threadIdx.x % s.lanes;
   A squares = 0;
-  for (u32 j = sub * V; j < s.half; j += s.lanes * V) {
-    auto low = *reinterpret_cast<const Pack<T, V> *>(x + j);
-    auto high = *reinterpret_cast<const Pack<T, V> *>(x + s.half + j);
-#pragma unroll
-    for (int e = 0; e < V; ++e) {
-      A a = widen(low[e]), c = widen(high[e]);
-      squares += a * a + c * c;
-    }
-  }
+  for (u32 j = sub * V; j < s.half; j += s.lanes * V)
+    add_squares<T, V>(squares, *reinterpret_cast<const Pack<T, V> *>(x + j),
+                      *reinterpret_cast<const Pack<T, V> *>(x + s.half + j));
   squares = lanes_sum(squares, s.lanes);
   if (!active) return;
-  A scale = weight ? A(1) / sqrt(squares / A(dim) + A(eps)) : A(1);
+  A scale = weight ? norm_scale(squares, dim, eps) : A(1);
   if (rstd && sub == 0) *rstd = scale;
   for (u32 j = sub * V; j < s.half; j += s.lanes * V) {
     auto low = *reinterpret_cast<const Pack<T, V> *>(x + j);
@@ -48,13 +68,10 @@ __device__ __forceinline__ void head_forward(T *y, i64 across, Acc<T> *rstd, con
       for (int e = 0; e < V; ++e) {
         A a = widen(low[e]), c = widen(high[e]);
         if (weight) {
-          // The definition rounds to the input's dtype before the weight.
-          a = A(widen(narrow<T>(a * scale))) * A(widen(weight[j + e]));
-          c = A(widen(narrow<T>(c * scale))) * A(widen(weight[s.half + j + e]));
+          a = weighted<T>(a, scale, weight[j + e]);
+          c = weighted<T>(c, scale, weight[s.half + j + e]);
         }
-        Turn<A> turn = turns[j + e];
-        low[e] = narrow<T>(a * turn.cos - c * turn.sin);
-        high[e] = narrow<T>(c * turn.cos + a * turn.sin);
+        turned<T>(low[e], high[e], a, c, turns[j + e]);
       }
     }
     // Packs are for components side by side.

@@ -3,7 +3,7 @@
 // Fragments of a lane with g = lane / 4 and t = lane % 4 (PTX manual, mma.m16n8k16): of A rows g and g + 8 at columns
 // 2t, 2t + 1 and 8 more; of B column g at rows 2t, 2t + 1 and 8 more; of C rows g and g + 8 at columns 2t, 2t + 1.
 #pragma once
-#include "common.cuh"
+#include "async_copy.cuh"
 
 // Two numbers of half precision in a register, the first one low.
 __device__ __forceinline__ u32 pack2(bf16, f32 a, f32 b) {
@@ -40,22 +40,6 @@ __device__ __forceinline__ void load4_turned(u32 (&out)[4], u32 address) {
                : "r"(address)
                : "memory");
 }
-
-// Sixteen bytes into shared memory behind the threads' backs; zeros if not `real`.
-__device__ __forceinline__ void copy16(u32 to, const void *from, bool real) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(real ? 16 : 0) : "memory");
-}
-// One number of four bytes.
-__device__ __forceinline__ void copy4(u32 to, const void *from, bool real) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(real ? 4 : 0) : "memory");
-}
-__device__ __forceinline__ void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits for all groups but the last `OPEN`.
-template <int OPEN> __device__ __forceinline__ void copies_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(OPEN) : "memory");
-}
-
-__device__ __forceinline__ u32 shared_address(const void *at) { return u32(__cvta_generic_to_shared(at)); }
 
 // 2 to the power of x; −∞ gives 0.
 __device__ __forceinline__ f32 power2(f32 x) {

@@ -95,12 +95,10 @@ __device__ void join_parts(Y *y, const typename F::A *partial, u64 outputs, u64 
 }
 
 #define REDUCTION(NAME, F, T, Y)                                                                                       \
-  extern "C" __global__ void NAME##_##T(Y *y, typename F<T>::A *partial, const T *x,                                   \
-                                        const __grid_constant__ Nd<1> kept, const __grid_constant__ Nd<1> reduced,     \
-                                        u64 outputs, u64 count, u64 chunk, u32 team) {                                 \
-    reduce<F<T>>(y, partial, x, kept, reduced, outputs, count, chunk, team);                                           \
-  }                                                                                                                    \
-  extern "C" __global__ void NAME##_parts_##T(Y *y, const typename F<T>::A *partial, u64 outputs, u64 count,           \
-                                              u32 parts) {                                                             \
-    join_parts<F<T>>(y, partial, outputs, count, parts);                                                               \
-  }
+  OVERLAPPING(, NAME##_##T,                                                                                            \
+              (Y * y, typename F<T>::A *partial, const T *x, const __grid_constant__ Nd<1> kept,                       \
+               const __grid_constant__ Nd<1> reduced, u64 outputs, u64 count, u64 chunk, u32 team),                    \
+              , reduce<F<T>>(y, partial, x, kept, reduced, outputs, count, chunk, team);)                              \
+  OVERLAPPING(, NAME##_parts_##T,                                                                                      \
+              (Y * y, const typename F<T>::A *partial, u64 outputs, u64 count, u32 parts),                             \
+              , join_parts<F<T>>(y, partial, outputs, count, parts);)

@@ -80,11 +80,20 @@ impl Gpu {
         for &arg in args {
             pointers.push(std::ptr::from_ref(arg).cast_mut().cast());
         }
-        let mut attribute = sys::CUlaunchAttribute {
-            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
-            pad: [0; 4],
-            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
-        };
+        let mut attributes: SmallVec<[sys::CUlaunchAttribute; 2]> = SmallVec::new();
+        if function.overlaps {
+            attributes.push(attribute(
+                sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+                sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+            ));
+        }
+        if grid.cluster > 1 {
+            let size = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: grid.cluster, y: 1, z: 1 };
+            attributes.push(attribute(
+                sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                sys::CUlaunchAttributeValue { clusterDim: size },
+            ));
+        }
         let ([x, y, z], [tx, ty, tz]) = (grid.blocks, grid.threads);
         let config = sys::CUlaunchConfig {
             gridDimX: x,
@@ -95,12 +104,12 @@ impl Gpu {
             blockDimZ: tz,
             sharedMemBytes: grid.shared,
             hStream: self.stream,
-            attrs: &raw mut attribute,
-            numAttrs: u32::from(function.overlaps),
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: attributes.len() as u32,
         };
         // SAFETY: the function lives with its module, which is never unloaded; the pointers lead to as many bytes as its
-        // parameters have, and the driver copies them and the attribute before it returns. Only functions that wait for
-        // the kernel before them have the attribute.
+        // parameters have, and the driver copies them and the attributes before it returns. Only functions that wait for
+        // the kernel before them may start early.
         let status = unsafe {
             let (config, none) = (&raw const config, std::ptr::null_mut());
             sys::cuLaunchKernelEx(config, function.handle, pointers.as_mut_ptr(), none)
@@ -177,6 +186,10 @@ impl Gpu {
         modules.insert(name, module as usize);
         Ok(module)
     }
+}
+
+fn attribute(id: sys::CUlaunchAttributeID, value: sys::CUlaunchAttributeValue) -> sys::CUlaunchAttribute {
+    sys::CUlaunchAttribute { id, pad: [0; 4], value }
 }
 
 /// Whether a kernel of a module was made by `OVERLAPPING`, for this chip.

@@ -6,6 +6,8 @@ pub struct Grid {
     pub blocks: [u32; 3],
     pub threads: [u32; 3],
     pub shared: u32,
+    /// Blocks that run together and see each other's shared memory; a divisor of the blocks.
+    pub cluster: u32,
 }
 
 /// Threads of a block of kernels that have no reason for another number.
@@ -19,7 +21,7 @@ impl Grid {
     /// Blocks in three directions.
     pub fn of(blocks: [usize; 3], threads: u32) -> Grid {
         let blocks = blocks.map(|n| u32::try_from(n).expect("fewer than 2³² blocks"));
-        Grid { blocks, threads: [threads, 1, 1], shared: 0 }
+        Grid { blocks, threads: [threads, 1, 1], shared: 0, cluster: 1 }
     }
 
     /// For kernels whose threads step over elements: as many blocks as the chip holds at once, or fewer.
@@ -30,6 +32,10 @@ impl Grid {
 
     pub fn shared(self, bytes: usize) -> Grid {
         Grid { shared: u32::try_from(bytes).expect("shared memory is small"), ..self }
+    }
+
+    pub fn clusters_of(self, blocks: u32) -> Grid {
+        Grid { cluster: blocks, ..self }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@
 mod angles;
 mod attention;
 mod blas;
+mod cluster;
 mod copy;
 mod driver;
 mod failure;

@@ -11,8 +11,8 @@ use crate::view::{CallExt, Run, address};
 /// Outputs of a block whose threads have outputs side by side, and threads of each.
 const SIDE: usize = 32;
 const ALONG: usize = THREADS as usize / SIDE;
-/// Elements that a thread should have before a reduction is cut.
-const FEWEST: usize = 64;
+/// Elements that a thread should have before a reduction is cut: two packs of half precision, since it waits for each.
+const FEWEST: usize = 16;
 /// Blocks that keep a large chip busy.
 const ENOUGH: usize = 1024;
 /// Bytes of the widest accumulator.
@@ -112,7 +112,7 @@ mod tests {
         let rows = of(&[5000, 3, 100], &[false, false, true]);
         assert_eq!((rows.team, rows.blocks, rows.parts), (32, 1875, 1));
         let columns = of(&[4096, 64], &[true, false]);
-        assert_eq!((columns.team, columns.blocks, columns.parts, columns.chunk), (0, 2, 8, 512));
+        assert_eq!((columns.team, columns.blocks, columns.parts, columns.chunk), (0, 2, 32, 128));
         let all = of(&[1 << 20, 7], &[true, true]);
         assert_eq!((all.team, all.outputs, all.count), (256, 1, 7 << 20));
         assert!(

@@ -119,6 +119,11 @@ impl Device {
         self.backend.copy(from, to)
     }
 
+    /// Major and minor number of what a GPU can do; `None` for other devices, and for one that cannot be opened.
+    pub fn capability(&self) -> Option<(u32, u32)> {
+        self.backend.capability()
+    }
+
     pub fn threads(&self) -> usize {
         self.backend.threads()
     }

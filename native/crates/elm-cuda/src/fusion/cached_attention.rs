@@ -5,13 +5,10 @@ use elm_core::{KernelCall, View};
 use super::{Fusion, are_apart, is_the_same};
 use crate::angles::Frequencies;
 use crate::function::Param;
-use crate::ops::{Caches, Split, simple_heads, weight_dtype};
+use crate::ops::{Caches, InClusters, simple_heads, weight_dtype};
 use crate::view::{CallExt, Run, address, optional};
 
 pub const FUSION: Fusion = Fusion { ops: &["qk_norm_rope_cache", "attention"], takes, run };
-
-/// Threads of a block, which hold whole heads.
-const THREADS: u32 = 128;
 
 fn is_same_cache(written: &View, read: &View) -> bool {
     address(written) == address(read)
@@ -28,16 +25,17 @@ fn takes(calls: &[KernelCall]) -> bool {
         && q.shape() == attention.input(0).shape()
         && is_same_cache(keys, attention.input(1))
         && is_same_cache(values, attention.input(2));
-    let fits =
-        simple_heads(heads).is_some_and(|heads| heads.lanes <= 32 && THREADS.is_multiple_of(heads.lanes));
+    // Components of each half that a thread has are a pack.
+    let fits = simple_heads(heads).is_some_and(|heads| heads.lanes as usize == heads.dim() / 16);
+    let weights = [4, 5].map(|position| heads.optional_input(position));
+    let in_packs = weights.into_iter().flatten().all(|view| (address(view) as usize).is_multiple_of(16));
     let read: Vec<&View> =
         [0, 3, 4, 5].into_iter().filter_map(|position| heads.optional_input(position)).collect();
     let lengths = attention.optional_input(4);
     let reads: Vec<&View> = read.into_iter().chain(lengths).collect();
-    let workspace = Split::workspace(attention);
-    let mut writes = vec![q, y, keys, values, &workspace];
+    let mut writes = vec![q, y, keys, values];
     writes.extend(attention.optional_output(1));
-    is_one_token && is_chain && fits && Split::takes(attention) && are_apart(&writes, &reads)
+    is_one_token && is_chain && fits && in_packs && InClusters::takes(attention) && are_apart(&writes, &reads)
 }
 
 fn run(calls: &[KernelCall]) -> Run {
@@ -46,13 +44,10 @@ fn run(calls: &[KernelCall]) -> Run {
     let [q_weight, k_weight] = [4, 5].map(|position| projected.optional_input(position));
     let heads = simple_heads(projected).expect("the calls were taken");
     let caches = Caches::of(projected, projected.input(3))?;
-    let Split { arguments, sums, stats, lanes, parts, rows, grid } = Split::of(attention)?;
-    let args: [&dyn Param; 16] = [
+    let InClusters { arguments, grid } = InClusters::of(attention)?;
+    let args: [&dyn Param; 11] = [
         &address(attention.output(0)),
         &optional(attention.optional_output(1)),
-        &sums,
-        &stats,
-        &gpu.counters,
         &address(projected.output(0)),
         &caches,
         &address(qkv),
@@ -62,14 +57,8 @@ fn run(calls: &[KernelCall]) -> Run {
         &Frequencies::from(0, heads.dim(), projected.attrs.f64("base")),
         &projected.attrs.f64("eps"),
         &arguments,
-        &lanes,
-        &parts,
     ];
-    let name = match rows {
-        1 => "cached_attention_1",
-        4 => "cached_attention_4",
-        _ => "cached_attention_8",
-    };
+    let name = if heads.dim() == 64 { "cached_attention_64" } else { "cached_attention_128" };
     let dtypes = [qkv.dtype, weight_dtype(qkv, [q_weight, k_weight])];
     gpu.launch("cached_attention", name, &dtypes, grid, &args)
 }

@@ -1,6 +1,7 @@
-use elm_core::{Attrs, DType, Kernel, KernelCall, Layout, View};
+use elm_core::{Attrs, Kernel, KernelCall, View};
 
 use crate::attention::{Arguments, Path, Plan, Positions, start};
+use crate::cluster;
 use crate::function::Param;
 use crate::grid::Grid;
 use crate::hopper;
@@ -10,51 +11,28 @@ pub static KERNELS: &[Kernel] = &[Kernel::new("attention", run).strided().with_w
 
 const POSITIONS: Positions = Positions { q: 0, documents: 3, grad: None };
 
-/// A call whose keys are split among blocks, and what the kernel that does it takes.
-pub(crate) struct Split {
+/// A call that clusters take with its inputs where they lie: what another kernel can do on its way.
+pub(crate) struct InClusters {
     pub arguments: Arguments,
-    pub sums: *mut u8,
-    pub stats: *mut u8,
-    /// Threads that share a key, and parts of the keys.
-    pub lanes: u32,
-    pub parts: u32,
-    /// Rows of sums that a block has room for.
-    pub rows: usize,
     pub grid: Grid,
 }
 
-impl Split {
-    /// If the call is one, and its inputs are read where they lie.
+impl InClusters {
     pub(crate) fn takes(call: &KernelCall) -> bool {
         plan(call.inputs, call.attrs).is_some_and(|(plan, _)| {
-            matches!(plan.path, Path::Split { .. }) && plan.is_direct() && call.output(0).elements() > 0
+            matches!(plan.path, Path::Split { .. })
+                && plan.is_direct()
+                && call.output(0).elements() > 0
+                // Where the kernel cannot be loaded, the call itself says so.
+                && cluster::takes(call.gpu(), &plan).unwrap_or(false)
         })
     }
 
-    /// The workspace that it writes to.
-    pub(crate) fn workspace(call: &KernelCall) -> View {
-        let bytes = workspace(call.inputs, call.outputs, call.attrs);
-        View { base: call.workspace, dtype: DType::U8, layout: Layout::contiguous(&[bytes]) }
-    }
-
     /// Submits what must come before the kernel.
-    pub(crate) fn of(call: &KernelCall) -> Run<Split> {
-        let (plan, parts) = plan(call.inputs, call.attrs).expect("queries and keys are there");
-        let Path::Split { parts: count } = plan.path else { unreachable!("the call was taken") };
+    pub(crate) fn of(call: &KernelCall) -> Run<InClusters> {
+        let (plan, _) = plan(call.inputs, call.attrs).expect("the call was taken");
         let (_, arguments) = plan.prepare(call)?;
-        Ok(Split::new(call, &plan, parts, count, arguments))
-    }
-
-    fn new(call: &KernelCall, plan: &Plan, parts: [usize; 2], count: usize, arguments: Arguments) -> Split {
-        let [sums, stats] = parts.map(|at| call.workspace.wrapping_add(at));
-        let lanes = (plan.dim * plan.dtype.size() / 16).next_power_of_two() as u32;
-        let rows = match plan.rows() {
-            1 => 1,
-            2..=4 => 4,
-            _ => 8,
-        };
-        let grid = Grid::new(plan.batch * plan.kv_heads * count, 128);
-        Split { arguments, sums, stats, lanes, parts: count as u32, rows, grid }
+        Ok(InClusters { arguments, grid: cluster::grid(&plan) })
     }
 }
 
@@ -102,16 +80,23 @@ fn run(call: &KernelCall) -> Run {
             let args: [&dyn Param; 6] = [&y, &lse, &q, &k, &v, &arguments];
             gpu.launch("flash_forward", name, &[plan.dtype], grid, &args)
         }
+        Path::Split { .. } if cluster::takes(gpu, &plan)? => {
+            let name = if plan.dim == 64 { "attention_cluster_64" } else { "attention_cluster_128" };
+            let args: [&dyn Param; 6] = [&y, &lse, &q, &k, &v, &arguments];
+            gpu.launch("attention_cluster", name, &[plan.dtype], cluster::grid(&plan), &args)
+        }
         Path::Split { parts: count } => {
-            let Split { arguments, sums, stats, lanes, parts, rows, grid } =
-                Split::new(call, &plan, parts, count, arguments);
-            let name = match rows {
+            let [sums, stats] = parts.map(|at| call.workspace.wrapping_add(at));
+            // Threads that share a key, which hold it 16 bytes each.
+            let lanes = (plan.dim * plan.dtype.size() / 16).next_power_of_two() as u32;
+            let name = match plan.rows() {
                 1 => "attention_decode_1",
-                4 => "attention_decode_4",
+                2..=4 => "attention_decode_4",
                 _ => "attention_decode_8",
             };
+            let grid = Grid::new(plan.batch * plan.kv_heads * count, 128);
             let args: [&dyn Param; 11] =
-                [&y, &lse, &sums, &stats, &gpu.counters, &q, &k, &v, &arguments, &lanes, &parts];
+                [&y, &lse, &sums, &stats, &gpu.counters, &q, &k, &v, &arguments, &lanes, &(count as u32)];
             gpu.launch("attention_decode", name, &[plan.dtype], grid, &args)
         }
     }

@@ -2,6 +2,7 @@ use elm_core::{Attrs, DType, Kernel, KernelCall, Layout, View, elements};
 
 use crate::blas::{Matrix, Product};
 use crate::copy::copy;
+use crate::function::Param;
 use crate::grid::Grid;
 use crate::nd::Nd;
 use crate::view::{CallExt, Run, address};
@@ -155,7 +156,7 @@ pub(crate) struct RowProduct {
     pub k: usize,
     /// Elements from one column to the next.
     pub across: i64,
-    /// Warps that share the sum of a column.
+    /// Parts of the sum of a column.
     pub split: u32,
 }
 
@@ -197,8 +198,8 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
         (false, 2..=4) => "by_row_4",
         (false, _) => "by_row_16",
     };
-    let ends: [&dyn crate::Param; 2] = if straight { [&across, &split] } else { [&down, &across] };
-    let args: [&dyn crate::Param; 11] = [
+    let ends: [&dyn Param; 2] = if straight { [&across, &split] } else { [&down, &across] };
+    let args: [&dyn Param; 11] = [
         &address(y),
         &address(a),
         &address(b),
@@ -218,7 +219,7 @@ fn few_rows(call: &KernelCall, batch: &Batch, a: &View, b: &View) -> Run {
 /// Warps that share a sum of `k` products, by its length and dtype alone: with fewer, lanes wait for memory several times.
 fn warps_for_sums(k: usize, dtype: DType) -> u32 {
     /// `AHEAD` of `few_rows.cuh`.
-    const AHEAD: usize = 5;
+    const AHEAD: usize = 6;
     let at_once = AHEAD * 32 * 16 / dtype.size();
     k.div_ceil(at_once).next_power_of_two().clamp(1, 8) as u32
 }

@@ -183,6 +183,10 @@ impl Backend for Cuda {
         self.opening.get().map_or(0, |opened| opened.gpu.limits.memory)
     }
 
+    fn capability(&self) -> Option<(u32, u32)> {
+        self.opening.get().ok().map(|opened| opened.gpu.limits.capability)
+    }
+
     fn with_context(&self, body: &mut dyn FnMut(&dyn Any)) {
         if let Ok(opened) = self.opening.get() {
             opened.gpu.bind();

@@ -55,6 +55,11 @@ pub trait Backend: Send + Sync {
     /// A recorded list of work in the form that the device runs best.
     fn program(&self, works: Vec<Work>) -> Box<dyn Program>;
 
+    /// Major and minor number of what a GPU can do.
+    fn capability(&self) -> Option<(u32, u32)> {
+        None
+    }
+
     fn threads(&self) -> usize;
 
     fn set_threads(&self, threads: usize);
