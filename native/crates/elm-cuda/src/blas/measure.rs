@@ -20,7 +20,7 @@ const MOST_RUNS: usize = 20;
 /// Bytes of a result that are looked at for whether they are the same every time.
 const COMPARED: usize = 64 << 20;
 /// Fills of the workspace that keep the device busy until the runs behind them are submitted.
-const FILLS: usize = 5;
+const FILLS: usize = 8;
 
 /// The first of those that are as fast as the best, so that chance does not decide between equals; `None` of nothing.
 fn choose(times: &[f64]) -> Option<usize> {
@@ -68,7 +68,8 @@ impl Gpu {
         };
         let mut algorithms = description.candidates(blas, key, 1)?;
         let first = algorithms[0];
-        algorithms.extend(description.candidates(blas, key, MOST)?.into_iter().filter(|a| *a != first));
+        let others = description.candidates(blas, key, MOST)?.into_iter();
+        algorithms.extend(others.filter(|other| *other != first && description.takes(blas, other)));
         algorithms.truncate(MOST);
         let count = algorithms.len();
         // The sums of `c += a · b` begin somewhere.

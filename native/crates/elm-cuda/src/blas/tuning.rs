@@ -90,8 +90,10 @@ impl State {
         }
         // What was measured is in the table only when tuning ends.
         let known = if tuning.again { None } else { self.table.get(&key.to_string()).cloned() };
-        let measured = known.is_none();
         let plan = self.plan(blas, key)?;
+        // One that the library does not take is as if it were not known.
+        let known = known.filter(|entry| entry.algorithm == plan.algorithm);
+        let measured = known.is_none();
         let entry = match known {
             Some(entry) => Some(entry),
             None => gpu.measure(blas, product, key, &plan.description)?,
@@ -136,9 +138,10 @@ impl Gpu {
             .filter_map(|product| Some((product.key.clone(), product.entry.clone()?)))
             .collect();
         if !measured.is_empty() {
+            // Also where it cannot be stored, products are those of the table.
+            state.plans.clear();
             let stored = state.table.store(measured);
             stored.map_err(|message| KernelError { code: ErrorCode::File, message })?;
-            state.plans.clear();
         }
         Ok(TuningReport { products: tuning.met, table: state.table.facts() })
     }
