@@ -78,7 +78,8 @@ test("the command runs its work on a device that is tuned, and says what it gave
   const works: unknown[] = [];
   vi.spyOn(Device.prototype, "tuningTable").mockReturnValue({ ...table, problem: "it was torn" });
   vi.spyOn(Device.prototype, "tune").mockImplementation(async (work, options) => {
-    works.push([await work(), options]);
+    options?.onProgress?.(3);
+    works.push([await work(), options?.again]);
     return TUNING;
   });
   const written = { stdout: "", stderr: "" };
@@ -91,8 +92,8 @@ test("the command runs its work on a device that is tuned, and says what it gave
   const args = ["tune", "--model", "gpt-test", "--batch", "2", "--length", "8", "--device", "cpu"];
   expect(await main([...args, "--for", "train,prefill", "--precision", "f32"])).toBe(0);
   expect(works).toEqual([
-    [undefined, { again: false }],
-    [undefined, { again: false }],
+    [undefined, false],
+    [undefined, false],
   ]);
   expect(written.stderr).toContain("the table is begun anew: it was torn");
   expect(written.stderr).toContain("gpt-test: measuring the products of a prompt of 1 × 8 tokens in f32");
@@ -101,9 +102,23 @@ test("the command runs its work on a device that is tuned, and says what it gave
   expect(written.stdout).toContain("table 0123abcd of 3 products in /cache/products-x-1.json");
   written.stdout = "";
   expect(await main([...args, "--again", "--precision", "f32", "--json"])).toBe(0);
-  expect(works.at(-1)).toEqual([undefined, { again: true }]);
-  expect(JSON.parse(written.stdout)).toMatchObject({
-    ...{ for: "train", model: "gpt-test", device: "cpu", batch: 2, length: 8, first: 1100, best: 900 },
+  expect(works.at(-1)).toEqual([undefined, true]);
+  const [progress, result] = written.stdout
+    .trim()
+    .split("\n")
+    .map((line): unknown => JSON.parse(line));
+  expect(progress).toMatchObject({ type: "progress", done: 3, unit: "products" });
+  expect(result).toMatchObject({
+    ...{
+      type: "tuning",
+      for: "train",
+      model: "gpt-test",
+      device: "cpu",
+      batch: 2,
+      length: 8,
+      first: 1100,
+      best: 900,
+    },
     ...{ table, products: [{ calls: 2 }, { calls: 10 }, { measured: false }] },
   });
 });

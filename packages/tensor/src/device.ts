@@ -6,6 +6,8 @@ import type { TuneOptions, Tuning, TuningTable } from "./tuning.js";
 
 const META_ID = 0xffff_ffff;
 const NOTHING = new Uint8Array(0);
+/** Milliseconds between two looks at how far tuning is. */
+const PROGRESS_EVERY = 100;
 
 /** Bytes on a device. */
 export interface MemoryStats {
@@ -119,14 +121,16 @@ export class Device {
    * ```
    * @see https://docs.nvidia.com/cuda/cublas/#cublasltmatmulalgogetheuristic
    */
-  async tune(fn: () => unknown, { again = false }: TuneOptions = {}): Promise<Tuning> {
+  async tune(fn: () => unknown, { again = false, onProgress }: TuneOptions = {}): Promise<Tuning> {
     this.#check();
     core.tuneBegin(this.id, again);
+    const look = onProgress && setInterval(() => onProgress(core.tunedSoFar(this.id)), PROGRESS_EVERY);
     let report: string;
     try {
       await fn();
       await this.synchronize();
     } finally {
+      clearInterval(look);
       report = core.tuneEnd(this.id);
     }
     return JSON.parse(report) as Tuning;

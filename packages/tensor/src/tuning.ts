@@ -51,4 +51,6 @@ export interface Tuning {
 export interface TuneOptions {
   /** Whether products that the table knows are measured again. Default `false`. */
   readonly again?: boolean | undefined;
+  /** Hears now and then how many products were met, as long as the event loop turns. */
+  readonly onProgress?: ((products: number) => void) | undefined;
 }

@@ -28,6 +28,11 @@ impl Device {
         gpu.end_tuning().map_err(failed)
     }
 
+    /// How many products were met since tuning began; waits for nothing.
+    pub fn tuned_so_far(&self) -> Result<usize> {
+        self.tunable()?.tuned_so_far().map_err(failed)
+    }
+
     pub(crate) fn is_tuning(&self) -> bool {
         matches!(self.backend.gpu(), Ok(Some(gpu)) if gpu.is_tuning())
     }

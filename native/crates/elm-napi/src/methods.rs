@@ -33,6 +33,7 @@ pub const METHODS: &[(&str, Method)] = &[
     ("trim", trim),
     ("setThreads", set_threads),
     ("tuneBegin", tune_begin),
+    ("tunedSoFar", tuned_so_far),
     ("tuneEnd", tune_end),
     ("tuningTable", tuning_table),
     ("isContiguous", is_contiguous),
@@ -237,6 +238,11 @@ fn set_threads(js: Js, _: &mut Core, args: &[Value]) -> Result {
 fn tune_begin(js: Js, core: &mut Core, args: &[Value]) -> Result {
     core.env.begin_tuning(device_of(js, args[0])?, js.get_bool(args[1])?)?;
     Ok(NOTHING)
+}
+
+/// `tunedSoFar(device)`: how many products were met.
+fn tuned_so_far(js: Js, _: &mut Core, args: &[Value]) -> Result {
+    Ok(js.number(device_of(js, args[0])?.tuned_so_far()? as f64))
 }
 
 /// `tuneEnd(device)`: stores what was measured; the report as JSON.

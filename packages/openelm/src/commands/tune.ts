@@ -6,6 +6,7 @@ import { duration, whole } from "../cli/format.js";
 import { interruptible } from "../cli/interrupt.js";
 import { examples, integer } from "../cli/options.js";
 import { Output } from "../cli/output.js";
+import { showProgress } from "../cli/progress.js";
 
 /** What a device can be tuned for. */
 const PURPOSES = ["train", "prefill"] as const;
@@ -46,7 +47,7 @@ export function tuneCommand(): Command {
     .option("--for <work>", "what it is for: train, prefill, or both, with a comma", purposes, ["train"])
     .option("--device <name>", "the GPU: cuda, cuda:1, …", "cuda")
     .option("--again", "measure also what the table knows")
-    .option("--json", "a JSON object for each kind of work")
+    .option("--json", "a JSON object a line: progress, then one for each kind of work")
     .addHelpText(
       "after",
       examples(
@@ -107,14 +108,25 @@ async function tuneFor(purpose: Purpose, { flags, device, output, signal }: Task
     prefill: () => prefillOnce(model.eval(), { batch, length }),
   };
   output.note(`${flags.model}: measuring the products of ${TITLES[purpose]} of ${shape}`);
+  const view = showProgress(output, "measured", "products");
+  const onProgress = (done: number): void => view.update({ done, detail: `${whole(done)} products` });
   const start = performance.now();
-  const tuning = await device.tune(work[purpose], { again });
+  const tuning = await device.tune(work[purpose], { again, onProgress }).finally(() => view.end());
   const seconds = (performance.now() - start) / 1000;
   for (const parameter of model.parameters()) parameter.value.dispose();
   const { gainOf, gainTable } = await import("../tune/report.js");
   const { products, table } = tuning;
   output.emit({
-    ...{ for: purpose, model: flags.model, device: device.name, precision, batch, length, seconds },
+    ...{
+      type: "tuning",
+      for: purpose,
+      model: flags.model,
+      device: device.name,
+      precision,
+      batch,
+      length,
+      seconds,
+    },
     ...{ ...gainOf(products), products, table },
   });
   output.say(`${flags.model}: ${TITLES[purpose]} of ${shape}`);

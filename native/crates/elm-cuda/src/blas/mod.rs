@@ -10,6 +10,7 @@ mod tuning;
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cudarc::cublaslt::sys;
@@ -84,6 +85,8 @@ pub(crate) struct Blas {
     handle: sys::cublasLtHandle_t,
     workspace: *mut u8,
     state: Mutex<State>,
+    /// Products that were met since tuning began: it can be read while one is measured.
+    met: AtomicUsize,
 }
 
 /// What is known of products.
@@ -125,7 +128,7 @@ impl Blas {
         // SAFETY: the library is loaded.
         let table = Table::open(Maker { gpu, version: unsafe { sys::cublasLtGetVersion() } });
         let state = State { plans: HashMap::new(), table, tuning: None, by_table: [0; 2] };
-        Ok(Blas { handle, workspace, state: Mutex::new(state) })
+        Ok(Blas { handle, workspace, state: Mutex::new(state), met: AtomicUsize::new(0) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,7 @@
 //! Times in which products are measured when they are met for the first time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering::Relaxed;
 
 use elm_core::{DType, ErrorCode, KernelError};
 use serde::Serialize;
@@ -105,6 +106,7 @@ impl State {
             let measured = measured && entry.is_some();
             tuning.by_key.insert(key.clone(), tuning.met.len());
             tuning.met.push(TunedProduct::of(key, entry, measured));
+            blas.met.store(tuning.met.len(), Relaxed);
         }
         Ok(())
     }
@@ -119,10 +121,12 @@ impl Gpu {
         if !is_on() {
             return refuse("OPENELM_CUDA_TUNING=0 turns tables off, so there is none to fill");
         }
-        let mut state = self.blas()?.state();
+        let blas = self.blas()?;
+        let mut state = blas.state();
         if state.tuning.is_some() {
             return refuse("products are being measured already");
         }
+        blas.met.store(0, Relaxed);
         state.tuning = Some(Tuning { again, by_key: HashMap::new(), met: Vec::new() });
         Ok(())
     }
@@ -144,6 +148,11 @@ impl Gpu {
             stored.map_err(|message| KernelError { code: ErrorCode::File, message })?;
         }
         Ok(TuningReport { products: tuning.met, table: state.table.facts() })
+    }
+
+    /// How many products were met since tuning began; waits for nothing.
+    pub fn tuned_so_far(&self) -> Result<usize> {
+        Ok(self.blas()?.met.load(Relaxed))
     }
 
     pub fn is_tuning(&self) -> bool {
