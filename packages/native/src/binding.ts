@@ -40,6 +40,14 @@ export interface NativeCore {
   deviceStats(device: number): void;
   trim(device: number): void;
   setThreads(device: number, threads: number): void;
+  /** Products are measured from here on; `again` means also those that the table knows. */
+  tuneBegin(device: number, again: boolean): void;
+  /** How many products were met since then; waits for nothing. */
+  tunedSoFar(device: number): number;
+  /** Stores what was measured: the report, as JSON. */
+  tuneEnd(device: number): string;
+  /** JSON: the table by which products are computed; `null` where there is none. */
+  tuningTable(device: number): string;
   isContiguous(id: number): boolean;
   share(id: number): number;
   adopt(token: number): void;

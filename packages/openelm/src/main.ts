@@ -15,6 +15,7 @@ import { quantizeCommand } from "./commands/quantize.js";
 import { quickstartCommand } from "./commands/quickstart.js";
 import { tokenizerCommand } from "./commands/tokenizer.js";
 import { trainCommand } from "./commands/train.js";
+import { tuneCommand } from "./commands/tune.js";
 import { VERSION } from "./version.js";
 
 /** The exit code of a call that is wrong in itself. */
@@ -32,6 +33,7 @@ const COMMANDS = [
   perplexityCommand,
   describeCommand,
   benchCommand,
+  tuneCommand,
   doctorCommand,
 ];
 

@@ -13,6 +13,7 @@ const COMMANDS = [
   ["perplexity"],
   ["describe"],
   ["bench", "throughput"],
+  ["tune"],
   ["doctor"],
 ];
 
@@ -53,6 +54,8 @@ describe("a wrong call ends with code 2 and says what was probably meant", () =>
     [["quantize", "model", "out", "--method", "awq"], "Allowed choices are rtn, gptq"],
     [["quantize", "model", "out", "--keep", "("], "must be a regular expression"],
     [["perplexity", "model"], "missing required argument 'text'"],
+    [["tune", "--for", "chat"], "it must be of train, prefill"],
+    [["tune", "--precision", "f16"], "Allowed choices are f32, bf16"],
     [["tokenizer", "train"], "missing required argument 'files'"],
   ])("%j", async (args, text) => {
     const { code, stderr } = await openelm(args);

@@ -2,9 +2,12 @@ import { DeviceError } from "@openelm/native";
 import { type Captured, type CaptureOptions, capture } from "./capture.js";
 import { arena, core, finishRead } from "./core.js";
 import type { Synchronous } from "./scope.js";
+import type { TuneOptions, Tuning, TuningTable } from "./tuning.js";
 
 const META_ID = 0xffff_ffff;
 const NOTHING = new Uint8Array(0);
+/** Milliseconds between two looks at how far tuning is. */
+const PROGRESS_EVERY = 100;
 
 /** Bytes on a device. */
 export interface MemoryStats {
@@ -95,6 +98,48 @@ export class Device {
   ): Captured<A, R> {
     this.#check();
     return capture(this, fn, options);
+  }
+
+  /**
+   * Runs `fn`, measures every product of matrices that is new in it, and keeps the fastest way of each in a table, by which
+   * this and later processes compute it.
+   *
+   * A GPU's library knows several ways to compute a product, which differ in speed and in the order of their sums. Without
+   * a table the first that the library proposes is taken, so results do not depend on chance; the same table gives the same
+   * bits. It is kept for the device and the library's version in `OPENELM_CACHE`, by default `~/.cache/openelm`.
+   *
+   * Meanwhile nothing can be captured; recordings that were made before keep their ways.
+   *
+   * @param fn - What is to be fast: its products have the sizes, dtypes and strides that matter. Other work on this device
+   * meanwhile is measured too.
+   * @throws OpError `INVALID_ARGUMENT` on a device that has one way for each product, such as the CPU, or if it is being
+   * tuned already; `FILE` if the table cannot be kept. CaptureError while calls are recorded.
+   * @example
+   * ```ts no-run
+   * const { products, table } = await device("cuda").tune(() => x.matmul(weight));
+   * console.log(products.map(({ size, first, best }) => `${size}: ${first} µs, now ${best} µs`), table.file);
+   * ```
+   * @see https://docs.nvidia.com/cuda/cublas/#cublasltmatmulalgogetheuristic
+   */
+  async tune(fn: () => unknown, { again = false, onProgress }: TuneOptions = {}): Promise<Tuning> {
+    this.#check();
+    core.tuneBegin(this.id, again);
+    const look = onProgress && setInterval(() => onProgress(core.tunedSoFar(this.id)), PROGRESS_EVERY);
+    let report: string;
+    try {
+      await fn();
+      await this.synchronize();
+    } finally {
+      clearInterval(look);
+      report = core.tuneEnd(this.id);
+    }
+    return JSON.parse(report) as Tuning;
+  }
+
+  /** The table by which products of matrices are computed here; undefined on a device that has one way for each. */
+  tuningTable(): TuningTable | undefined {
+    this.#check();
+    return (JSON.parse(core.tuningTable(this.id)) as TuningTable | null) ?? undefined;
   }
 
   memory(): MemoryStats {

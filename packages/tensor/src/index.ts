@@ -97,6 +97,7 @@ export type { CommonDType, DTypeOf, FloatDType, SumDType } from "./result-dtype.
 export { keep, refuseAsync, Scope, type Synchronous, scope } from "./scope.js";
 export { type Shape, Tensor } from "./tensor.js";
 export { isTreeNode, mapTensors, TREE, type TreeEntry, type TreeNode, visitTensors } from "./tree.js";
+export type { TunedProduct, TuneOptions, Tuning, TuningTable } from "./tuning.js";
 
 markRealm();
 attachMethods();

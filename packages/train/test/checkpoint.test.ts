@@ -1,8 +1,8 @@
 import { chmod, mkdtemp, readdir, readFile, rm, truncate, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FileError, loadSafetensors, seed, UsageError } from "@openelm/tensor";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Device, FileError, loadSafetensors, seed, UsageError } from "@openelm/tensor";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   averageCheckpoints,
   type CheckpointOptions,
@@ -187,6 +187,37 @@ describe("resume", () => {
     expect(events.find(({ type }) => type === "warning")).toMatchObject({
       message: expect.stringMatching(/the schedule has changed/),
     });
+  });
+
+  test("names the table of products in use, and a resume by another one is told", async () => {
+    const table = { file: "/cache/products.json", hash: "0123", products: 2, problem: null };
+    const inUse = vi.spyOn(Device.prototype, "tuningTable").mockReturnValue(table);
+    const events = async (steps: number): Promise<TrainEvent[]> => {
+      const all = await collect(run(folder, { steps }).trainer);
+      return all.filter(({ type }) => type === "resume" || type === "warning");
+    };
+    try {
+      expect(await events(5)).toEqual([]);
+      const { tuning } = await verifyCheckpoint(join(folder, "checkpoints", "step-00000005"));
+      expect(tuning).toEqual({ file: "/cache/products.json", hash: "0123", products: 2 });
+      expect(await events(6)).toMatchObject([{ type: "resume" }]);
+      inUse.mockReturnValue({ ...table, file: null, hash: "4567", products: 0 });
+      expect(await events(7)).toMatchObject([
+        { type: "resume" },
+        {
+          type: "warning",
+          message: expect.stringMatching(
+            /by the tuning table 0123 \(\/cache\/products.json\), and now are by no tuning table/,
+          ),
+        },
+      ]);
+      inUse.mockReturnValue(undefined);
+      expect(await events(8)).toMatchObject([{ type: "resume" }]);
+    } finally {
+      inUse.mockRestore();
+    }
+    const { tuning } = await verifyCheckpoint(join(folder, "checkpoints", "step-00000008"));
+    expect(tuning).toBeUndefined();
   });
 });
 

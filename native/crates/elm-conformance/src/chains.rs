@@ -229,7 +229,7 @@ impl Chain {
     fn place(&self, env: &mut Env, device: &Arc<Device>, dtypes: &[DType]) -> Result<Vec<Handle>, OpError> {
         let mut random = Random(7);
         let place = |(input, &dtype): (&Input, &DType)| {
-            let sample = SampleInput { shape: Shape::from_slice(&input.shape), fill: input.fill.clone() };
+            let sample = SampleInput { shape: Shape::from_slice(&input.shape), fill: input.fill };
             let numbers = values(&sample, dtype, &mut random);
             place(env, device.id, &numbers, dtype, &input.shape, input.placement)
         };

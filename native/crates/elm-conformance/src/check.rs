@@ -1,3 +1,4 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use elm_core::{
@@ -15,9 +16,16 @@ pub struct Report {
     pub ops: usize,
     pub checked: usize,
     pub failures: Vec<String>,
+    /// Of all that the ops wrote: two reports of the same checks can be compared by it.
+    pub bits: DefaultHasher,
 }
 
 impl Report {
+    /// The [`bits`](Report::bits) as a number.
+    pub fn fingerprint(&self) -> u64 {
+        self.bits.finish()
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "ops": self.ops,
@@ -53,6 +61,9 @@ pub fn check_op_with(report: &mut Report, device: &Arc<Device>, index: usize, ta
                 report.checked += 1;
                 let outcome =
                     wants.as_ref().map_err(Clone::clone).and_then(|w| case.check(placement, w, tamper));
+                if let Ok(written) = &outcome {
+                    written.iter().for_each(|(_, bytes)| bytes.hash(&mut report.bits));
+                }
                 if let Err(reason) = outcome {
                     let at =
                         format!("{} sample {number} {signature:?} {placement:?} on {}", op.name, device.name);
@@ -88,14 +99,15 @@ impl<'a> Case<'a> {
         Case { device, index, op, attrs: sample.attrs(op), inputs }
     }
 
-    fn check(&self, placement: Placement, wants: &[OracleOutput], tamper: Tamper) -> Result<(), String> {
+    fn check(&self, placement: Placement, wants: &[OracleOutput], tamper: Tamper) -> Result<Written, String> {
         let first = self.run(placement, u32::MAX)?;
         let again = self.run(placement, u32::MAX)?;
         if first.iter().zip(&again).any(|(a, b)| a.1 != b.1) {
             return Err("a second run gave other bits".into());
         }
         self.check_unwanted(placement, &first)?;
-        self.compare(&first, wants, tamper)
+        self.compare(&first, wants, tamper)?;
+        Ok(first)
     }
 
     /// Public outputs must not depend on whether the saved ones are wanted.

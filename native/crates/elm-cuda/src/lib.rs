@@ -34,6 +34,7 @@ mod view;
 
 pub mod ops;
 
+pub use blas::{TableFacts, TunedProduct, TuningReport};
 pub use copy::copy;
 pub use driver::{Probe, probe};
 pub use failure::Words;

@@ -17,6 +17,11 @@ impl Env {
             return Err(error("a recording is going on already"));
         }
         let device = device(id).ok_or_else(|| error("\"meta\" computes nothing that could be recorded"))?;
+        if device.is_tuning() {
+            return Err(error(
+                "products are being measured, and nothing runs while it is recorded; record after tuning",
+            ));
+        }
         self.recorder = Some(Box::new(Recorder::new(device)));
         Ok(())
     }

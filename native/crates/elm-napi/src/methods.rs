@@ -32,6 +32,10 @@ pub const METHODS: &[(&str, Method)] = &[
     ("deviceStats", device_stats),
     ("trim", trim),
     ("setThreads", set_threads),
+    ("tuneBegin", tune_begin),
+    ("tunedSoFar", tuned_so_far),
+    ("tuneEnd", tune_end),
+    ("tuningTable", tuning_table),
     ("isContiguous", is_contiguous),
     ("share", share),
     ("adopt", adopt),
@@ -228,6 +232,32 @@ fn trim(js: Js, _: &mut Core, args: &[Value]) -> Result {
 fn set_threads(js: Js, _: &mut Core, args: &[Value]) -> Result {
     device_of(js, args[0])?.set_threads(js.get_index(args[1])?);
     Ok(NOTHING)
+}
+
+/// `tuneBegin(device, again)`: products are measured from here on.
+fn tune_begin(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    core.env.begin_tuning(device_of(js, args[0])?, js.get_bool(args[1])?)?;
+    Ok(NOTHING)
+}
+
+/// `tunedSoFar(device)`: how many products were met.
+fn tuned_so_far(js: Js, _: &mut Core, args: &[Value]) -> Result {
+    Ok(js.number(device_of(js, args[0])?.tuned_so_far()? as f64))
+}
+
+/// `tuneEnd(device)`: stores what was measured; the report as JSON.
+fn tune_end(js: Js, _: &mut Core, args: &[Value]) -> Result {
+    json(js, &device_of(js, args[0])?.end_tuning()?)
+}
+
+/// `tuningTable(device)`: the table by which products are computed, as JSON; `null` where there is none.
+fn tuning_table(js: Js, _: &mut Core, args: &[Value]) -> Result {
+    json(js, &device_of(js, args[0])?.tuning_table()?)
+}
+
+fn json(js: Js, value: &impl serde::Serialize) -> Result {
+    let text = serde_json::to_string(value);
+    Ok(js.string(&text.map_err(|error| OpError::new(ErrorCode::Internal, "native", error.to_string()))?))
 }
 
 fn is_contiguous(js: Js, core: &mut Core, args: &[Value]) -> Result {

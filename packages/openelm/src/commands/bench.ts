@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import type { OpenELM, OpenELMSize } from "@openelm/models";
 import type { DType } from "@openelm/tensor";
 import { Command, Option } from "commander";
 import { bytes, table } from "../cli/format.js";
@@ -60,11 +58,12 @@ function throughputCommand(): Command {
 async function throughput(models: string[], flags: ThroughputFlags): Promise<void> {
   const { promptTokens, newTokens, rounds } = flags;
   const { measureThroughput, middle } = await import("../bench/throughput.js");
+  const { modelByName } = await import("../run/model-by-name.js");
   const output = new Output({ json: flags.json });
   const rows: string[][] = [];
   await interruptible(async (signal) => {
     for (const name of models) {
-      const model = await modelOf(name, flags);
+      const model = (await modelByName(name, { dtype: flags.dtype, device: flags.device ?? "cpu" })).eval();
       const { dtype, device } = model.norm.weight;
       const options = {
         promptTokens,
@@ -97,21 +96,4 @@ async function throughput(models: string[], flags: ThroughputFlags): Promise<voi
   });
   output.say(`tokens/s: prompt of ${promptTokens}, ${newTokens} made, batch 1`);
   output.say(table([["model", "device", "dtype", "prompt", "generation", "total", "memory"], ...rows]));
-}
-
-async function modelOf(name: string, { dtype, device = "cpu" }: ThroughputFlags): Promise<OpenELM> {
-  const { OPENELM_SIZES, OpenELM } = await import("@openelm/models");
-  const { UsageError } = await import("@openelm/native");
-  if (name in OPENELM_SIZES) {
-    // Cast first, so that no weight is ever there in f32.
-    const model = new OpenELM(name as OpenELMSize).to({ dtype: dtype ?? "bf16", device });
-    return model.initialize().eval();
-  }
-  if (!existsSync(name)) {
-    const sizes = Object.keys(OPENELM_SIZES).join(", ");
-    throw new UsageError(`${name} is neither a folder nor a size; sizes are ${sizes}`);
-  }
-  const { findModelFolder } = await import("../run/model-folder.js");
-  const model = await OpenELM.load(await findModelFolder(name), { ...(dtype && { dtype }), device });
-  return model.eval();
 }

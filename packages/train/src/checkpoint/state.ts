@@ -2,6 +2,7 @@ import { FormatError } from "@openelm/native";
 import type { GeneratorState } from "@openelm/tensor";
 import * as z from "zod";
 import type { FileFacts } from "./durable.js";
+import type { TuningFacts } from "./tuning.js";
 
 /** Where a run stands, beside its tensors. */
 export interface RunState {
@@ -22,6 +23,8 @@ export interface RunState {
   readonly metric?: number | undefined;
   /** The lowest held-out loss so far. */
   readonly best?: number | undefined;
+  /** The table by which products were computed, on a device that has one. */
+  readonly tuning?: TuningFacts | undefined;
 }
 
 /** `state.json`: the run's state, and what every other file of the folder must hold. */
@@ -46,6 +49,7 @@ const schema = z.object({
   lr: z.number(),
   metric: z.number().optional(),
   best: z.number().optional(),
+  tuning: z.object({ file: z.string().nullable(), hash: z.string(), products: count }).optional(),
   files: z.record(z.string(), z.object({ bytes: count, sha256: z.string().length(64) })),
 });
 

@@ -8,6 +8,7 @@ import { BackgroundSaver } from "../checkpoint/saver.js";
 import { applyTensors, generatorStates, restoreGenerators, takeSnapshot } from "../checkpoint/snapshot.js";
 import type { RunState } from "../checkpoint/state.js";
 import { CheckpointStore } from "../checkpoint/store.js";
+import { tuningChange, tuningFacts } from "../checkpoint/tuning.js";
 import type { Batch } from "./contracts.js";
 import { evaluate } from "./evaluate.js";
 import type {
@@ -366,6 +367,7 @@ export class Trainer {
 
   #snapshot(): ReturnType<typeof takeSnapshot> {
     const { model, optimizer, loader, generators = {} } = this.#options;
+    const tuning = tuningFacts(this.#device);
     const state: RunState = {
       step: this.#step,
       tokens: this.#tokens,
@@ -376,6 +378,7 @@ export class Trainer {
       lr: this.#lr,
       ...(this.#lastEval?.step === this.#step ? { metric: this.#lastEval.loss } : {}),
       ...(this.#best === undefined ? {} : { best: this.#best }),
+      ...(tuning && { tuning }),
     };
     return takeSnapshot(model, optimizer, state);
   }
@@ -416,6 +419,8 @@ export class Trainer {
         const message = `the schedule has changed: update ${state.step - 1} had the learning rate ${state.lr}, it now would have ${expected}`;
         yield { type: "warning", step: state.step, message };
       }
+      const retuned = tuningChange(state.tuning, tuningFacts(this.#device));
+      if (retuned !== undefined) yield { type: "warning", step: state.step, message: retuned };
     }
     this.#resumed = true;
   }

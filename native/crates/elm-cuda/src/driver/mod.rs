@@ -4,5 +4,5 @@ mod probe;
 mod result;
 
 pub use cudarc::driver::sys;
-pub use probe::{Probe, open, probe};
+pub use probe::{Probe, name_of, open, probe};
 pub use result::{Result, check};

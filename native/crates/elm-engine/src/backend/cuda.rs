@@ -275,6 +275,10 @@ impl Backend for Cuda {
     }
 
     fn set_threads(&self, _: usize) {}
+
+    fn gpu(&self) -> Result<Option<&'static Gpu>, OpError> {
+        self.opening.get().map(|opened| Some(opened.gpu)).map_err(Clone::clone)
+    }
 }
 
 /// What waits for marks, in order.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use elm_core::{Kernel, KernelError, OpError, View};
+use elm_cuda::Gpu;
 
 use crate::cell::Cell;
 use crate::command::{Cells, Read, Work};
@@ -63,6 +64,11 @@ pub trait Backend: Send + Sync {
     fn threads(&self) -> usize;
 
     fn set_threads(&self, threads: usize);
+
+    /// The open GPU, on a device that is one.
+    fn gpu(&self) -> Result<Option<&'static Gpu>, OpError> {
+        Ok(None)
+    }
 }
 
 /// The first command of a device that failed since somebody asked.
