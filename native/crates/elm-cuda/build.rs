@@ -18,9 +18,11 @@ fn main() {
         println!("cargo:rerun-if-env-changed={name}");
     }
     println!("cargo:rerun-if-changed=kernels");
+    println!("cargo:rerun-if-changed=nvtx");
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let compiler = find_compiler();
     let mut modules = compiler.as_ref().map_or_else(Vec::new, |compiler| compile_all(compiler, &cache(&out)));
+    compile_ranges(compiler.as_deref());
     modules.sort();
     let mut table = String::from(
         "/// Name and code of every file of kernels.\npub static MODULES: &[(&str, &[u8])] = &[\n",
@@ -64,12 +66,7 @@ fn find_compiler() -> Option<PathBuf> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     candidates.extend(env::split_paths(&path).map(|folder| folder.join(&name)));
-    // One folder for each version of Python lies in between.
-    let private = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cuda/lib");
-    println!("cargo:rerun-if-changed={}", private.display());
-    for python in fs::read_dir(private).into_iter().flatten().flatten() {
-        candidates.push(python.path().join("site-packages/nvidia/cu13/bin").join(&name));
-    }
+    candidates.extend(wheels().into_iter().map(|folder| folder.join("bin").join(&name)));
     let found: Vec<PathBuf> = candidates.into_iter().filter(|path| path.is_file()).collect();
     if found.is_empty() {
         println!("cargo:warning=no nvcc was found, so this build has no CUDA kernels (npm run setup:cuda)");
@@ -83,6 +80,29 @@ fn find_compiler() -> Option<PathBuf> {
         }
         right
     })
+}
+
+/// The folders that `npm run setup:cuda` fills.
+fn wheels() -> Vec<PathBuf> {
+    // One folder for each version of Python lies in between.
+    let private = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cuda/lib");
+    println!("cargo:rerun-if-changed={}", private.display());
+    let pythons = fs::read_dir(private).into_iter().flatten().flatten();
+    pythons.map(|python| python.path().join("site-packages/nvidia/cu13")).collect()
+}
+
+/// Compiles the ranges that profilers show where NVTX's header is: beside the compiler, as a rule. Builds without it have none.
+fn compile_ranges(compiler: Option<&Path>) {
+    println!("cargo:rustc-check-cfg=cfg(nvtx)");
+    let beside = compiler.and_then(|path| path.ancestors().nth(2)).map(Path::to_owned);
+    let homes = beside.into_iter().chain(env::var_os("CUDA_HOME").map(PathBuf::from)).chain(wheels());
+    let mut includes = homes.map(|home| home.join("include"));
+    let Some(include) = includes.find(|folder| folder.join("nvtx3/nvToolsExt.h").is_file()) else { return };
+    let mut shim = cc::Build::new();
+    shim.file("nvtx/ranges.c").include(&include);
+    shim.compile("openelm_ranges");
+    println!("cargo:rustc-cfg=nvtx");
+    println!("cargo:rustc-env=OPENELM_NVTX_INCLUDE={}", include.display());
 }
 
 /// Compiles what has changed since the last build, several files at a time: name and fatbin of each.

@@ -147,6 +147,13 @@ impl Device {
         read
     }
 
+    /// Begins a range that profilers show around the calls that follow, or ends the last one; nothing on the CPU.
+    pub fn range(&self, name: Option<&str>) {
+        if !self.backend.is_host() {
+            self.stream.enqueue(Command::Range(name.map(Into::into)));
+        }
+    }
+
     pub(crate) fn failure(&self) -> Arc<Failure> {
         Arc::clone(&self.failure)
     }

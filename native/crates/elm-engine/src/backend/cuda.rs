@@ -277,6 +277,10 @@ impl Backend for Cuda {
         Box::new(Captured { works, graph: OnceLock::new(), opening: Arc::clone(&self.opening) })
     }
 
+    fn range(&self, name: Option<&str>) {
+        elm_cuda::range(name);
+    }
+
     fn threads(&self) -> usize {
         1
     }

@@ -55,6 +55,9 @@ pub trait Backend: Send + Sync {
     /// A recorded list of work in the form that the device runs best.
     fn program(&self, works: Vec<Work>) -> Box<dyn Program>;
 
+    /// Begins a range that profilers of the device show around what is submitted, or ends the last one.
+    fn range(&self, _name: Option<&str>) {}
+
     fn threads(&self) -> usize;
 
     fn set_threads(&self, threads: usize);
