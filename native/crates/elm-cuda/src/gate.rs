@@ -42,8 +42,10 @@ struct Gate {
     closed: AtomicBool,
     /// Threads inside.
     visitors: AtomicUsize,
-    /// When nobody is waited for any more: one moment for all handlers and all threads that leave.
+    /// When nobody is waited for any more: one moment for all threads that leave.
     deadline: OnceLock<Instant>,
+    /// The wait is over: from here on the driver may be taken apart, and nobody asks it anything.
+    left: AtomicBool,
 }
 
 /// A thread's right to use the driver. Short ones: none may wait for another thread's.
@@ -100,7 +102,12 @@ fn are_idle() -> bool {
 
 impl Gate {
     const fn new() -> Gate {
-        Gate { closed: AtomicBool::new(false), visitors: AtomicUsize::new(0), deadline: OnceLock::new() }
+        Gate {
+            closed: AtomicBool::new(false),
+            visitors: AtomicUsize::new(0),
+            deadline: OnceLock::new(),
+            left: AtomicBool::new(false),
+        }
     }
 
     fn enter(&self) -> Result<Visit<'_>> {
@@ -127,13 +134,15 @@ impl Gate {
         Ok(Visit { gate: self, of_thread: PhantomData })
     }
 
-    /// Lets nobody in, waits for those who are and then for `idle`; false if the time ran out.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only handlers leave"))]
+    /// Lets nobody in, waits for those who are and then for `idle`; false if the time ran out. Only the first of all handlers
+    /// does so; what comes after it, or meets it from another thread, waits for its end.
+    #[cfg_attr(not(any(unix, test)), expect(dead_code, reason = "only handlers leave"))]
     fn leave(&self, limit: Duration, idle: impl Fn() -> bool) -> bool {
-        LEAVES.set(true);
+        if !LEAVES.replace(true) && DEPTH.get() > 0 {
+            // This thread's visit ends here: nobody waits for it, on whatever thread.
+            self.visitors.fetch_sub(1, SeqCst);
+        }
         let deadline = *self.deadline.get_or_init(|| Instant::now() + limit);
-        self.closed.store(true, SeqCst);
-        let own = usize::from(DEPTH.get() > 0);
         let wait_until = |reached: &dyn Fn() -> bool| {
             while !reached() {
                 if Instant::now() >= deadline {
@@ -143,7 +152,12 @@ impl Gate {
             }
             true
         };
-        wait_until(&|| self.visitors.load(SeqCst) <= own) && wait_until(&idle)
+        if self.closed.swap(true, SeqCst) {
+            return wait_until(&|| self.left.load(SeqCst));
+        }
+        let in_time = wait_until(&|| self.visitors.load(SeqCst) == 0) && wait_until(&idle);
+        self.left.store(true, SeqCst);
+        in_time
     }
 }
 
@@ -151,7 +165,7 @@ impl Drop for Visit<'_> {
     fn drop(&mut self) {
         let depth = DEPTH.get() - 1;
         DEPTH.set(depth);
-        if depth == 0 {
+        if depth == 0 && !LEAVES.get() {
             self.gate.visitors.fetch_sub(1, SeqCst);
         }
     }
@@ -198,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_bounded_for_visitors_and_for_work_and_later_waits_share_the_bound() {
+    fn the_wait_is_bounded_for_visitors_and_for_work_and_later_handlers_find_it_over() {
         let gate = gate();
         let (began, has_begun) = channel();
         thread::spawn(move || {
@@ -211,7 +225,8 @@ mod tests {
         assert!(!leave(gate, A_WHILE));
         assert!(since.elapsed() >= A_WHILE && since.elapsed() < SOON / 2);
         let since = Instant::now();
-        assert!(!leave(gate, SOON), "a second exit has the time that is left, none");
+        let ask = move || gate.leave(SOON, || unreachable!("the driver may be gone"));
+        assert!(thread::spawn(ask).join().unwrap());
         assert!(since.elapsed() < SOON / 2);
 
         let busy = Gate::new();
@@ -281,6 +296,23 @@ mod tests {
         has_begun.recv_timeout(SOON).unwrap();
         assert!(leave(gate, SOON));
         has_ended.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn two_threads_that_leave_from_inside_visits_do_not_wait_for_each_other() {
+        let gate = gate();
+        let inside = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let since = Instant::now();
+        let leaving = [0, 1].map(|_| {
+            let inside = std::sync::Arc::clone(&inside);
+            thread::spawn(move || {
+                let _visit = gate.enter().unwrap();
+                inside.wait();
+                gate.leave(SOON, || true)
+            })
+        });
+        assert_eq!(leaving.map(|thread| thread.join().unwrap()), [true, true]);
+        assert!(since.elapsed() < SOON / 2);
     }
 
     #[test]
