@@ -17,6 +17,8 @@ const WHEELS = [
   "nvidia-cuda-crt==13.0.88",
   "nvidia-cuda-runtime==13.0.96",
   "nvidia-cuda-cccl==13.0.85",
+  // Its header alone: ranges for profilers.
+  "nvidia-nvtx==13.0.85",
 ];
 
 /** The nvcc that a build would use, or undefined. */

@@ -13,14 +13,22 @@ use std::{env, fs, thread};
 /// `OPENELM_CUDA_ARCHS` replaces the list; a release builds more.
 const ARCHS: &str = "sm_90a compute_80";
 
+/// An nvcc and what it says of itself.
+struct Compiler {
+    path: PathBuf,
+    version: String,
+}
+
 fn main() {
-    for name in ["OPENELM_NVCC", "OPENELM_CUDA_ARCHS", "CUDA_HOME"] {
+    for name in ["OPENELM_NVCC", "OPENELM_CUDA_ARCHS", "OPENELM_CUDA_CACHE", "CUDA_HOME"] {
         println!("cargo:rerun-if-env-changed={name}");
     }
     println!("cargo:rerun-if-changed=kernels");
+    println!("cargo:rerun-if-changed=nvtx");
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let compiler = find_compiler();
     let mut modules = compiler.as_ref().map_or_else(Vec::new, |compiler| compile_all(compiler, &cache(&out)));
+    compile_ranges(compiler.as_ref());
     modules.sort();
     let mut table = String::from(
         "/// Name and code of every file of kernels.\npub static MODULES: &[(&str, &[u8])] = &[\n",
@@ -43,17 +51,21 @@ fn files(ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Where compiled kernels lie: in cargo's target folder, since each set of features that cargo builds this crate with has
+/// Where compiled kernels lie: in `OPENELM_CUDA_CACHE`, else in cargo's target folder, since each set of features that cargo builds this crate with has
 /// an output folder of its own, and the kernels are the same in all.
 fn cache(out: &Path) -> PathBuf {
-    // target/release/build/elm-cuda-…/out
-    let cache = out.ancestors().nth(4).expect("cargo nests output folders").join("cuda-kernels");
-    fs::create_dir_all(&cache).expect("cargo's target folder can be written to");
+    let cache = env::var_os("OPENELM_CUDA_CACHE").filter(|named| !named.is_empty()).map_or_else(
+        // target/release/build/elm-cuda-…/out
+        || out.ancestors().nth(4).expect("cargo nests output folders").join("cuda-kernels"),
+        PathBuf::from,
+    );
+    assert!(cache.is_absolute(), "OPENELM_CUDA_CACHE must be an absolute path, got {}", cache.display());
+    fs::create_dir_all(&cache).expect("the folder of compiled kernels can be written to");
     cache
 }
 
 /// nvcc of CUDA 13: `OPENELM_NVCC`, `CUDA_HOME`, the search path, or the folder that `npm run setup:cuda` fills.
-fn find_compiler() -> Option<PathBuf> {
+fn find_compiler() -> Option<Compiler> {
     let name = format!("nvcc{}", env::consts::EXE_SUFFIX);
     let mut candidates = Vec::new();
     if let Some(named) = env::var_os("OPENELM_NVCC") {
@@ -64,29 +76,47 @@ fn find_compiler() -> Option<PathBuf> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     candidates.extend(env::split_paths(&path).map(|folder| folder.join(&name)));
-    // One folder for each version of Python lies in between.
-    let private = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cuda/lib");
-    println!("cargo:rerun-if-changed={}", private.display());
-    for python in fs::read_dir(private).into_iter().flatten().flatten() {
-        candidates.push(python.path().join("site-packages/nvidia/cu13/bin").join(&name));
-    }
+    candidates.extend(wheels().into_iter().map(|folder| folder.join("bin").join(&name)));
     let found: Vec<PathBuf> = candidates.into_iter().filter(|path| path.is_file()).collect();
     if found.is_empty() {
         println!("cargo:warning=no nvcc was found, so this build has no CUDA kernels (npm run setup:cuda)");
     }
-    found.into_iter().find(|path| {
-        let version = Command::new(path).arg("--version").output();
-        let text = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        let right = text.as_ref().is_ok_and(|text| text.contains("release 13."));
-        if !right {
+    found.into_iter().find_map(|path| {
+        let output = Command::new(&path).arg("--version").output();
+        let version = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let right = version.ok().filter(|version| version.contains("release 13."));
+        if right.is_none() {
             println!("cargo:warning={} is not of CUDA 13 and is not used", path.display());
         }
-        right
+        Some(Compiler { version: right?, path })
     })
 }
 
+/// The folders that `npm run setup:cuda` fills.
+fn wheels() -> Vec<PathBuf> {
+    // One folder for each version of Python lies in between.
+    let private = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cuda/lib");
+    println!("cargo:rerun-if-changed={}", private.display());
+    let pythons = fs::read_dir(private).into_iter().flatten().flatten();
+    pythons.map(|python| python.path().join("site-packages/nvidia/cu13")).collect()
+}
+
+/// Compiles the ranges that profilers show where NVTX's header is: beside the compiler, as a rule. Builds without it have none.
+fn compile_ranges(compiler: Option<&Compiler>) {
+    println!("cargo:rustc-check-cfg=cfg(nvtx)");
+    let beside = compiler.and_then(|compiler| compiler.path.ancestors().nth(2)).map(Path::to_owned);
+    let homes = beside.into_iter().chain(env::var_os("CUDA_HOME").map(PathBuf::from)).chain(wheels());
+    let mut includes = homes.map(|home| home.join("include"));
+    let Some(include) = includes.find(|folder| folder.join("nvtx3/nvToolsExt.h").is_file()) else { return };
+    let mut shim = cc::Build::new();
+    shim.file("nvtx/ranges.c").include(&include);
+    shim.compile("openelm_ranges");
+    println!("cargo:rustc-cfg=nvtx");
+    println!("cargo:rustc-env=OPENELM_NVTX_INCLUDE={}", include.display());
+}
+
 /// Compiles what has changed since the last build, several files at a time: name and fatbin of each.
-fn compile_all(compiler: &Path, cache: &Path) -> Vec<(String, PathBuf)> {
+fn compile_all(compiler: &Compiler, cache: &Path) -> Vec<(String, PathBuf)> {
     let sources = files("cu");
     let next = AtomicUsize::new(0);
     let (modules, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
@@ -111,7 +141,7 @@ fn compile_all(compiler: &Path, cache: &Path) -> Vec<(String, PathBuf)> {
     modules.into_inner().expect("no thread panics")
 }
 
-fn compile(compiler: &Path, source: &Path, cache: &Path) -> Result<(String, PathBuf), String> {
+fn compile(compiler: &Compiler, source: &Path, cache: &Path) -> Result<(String, PathBuf), String> {
     let name = source.file_stem().expect("sources have names").to_string_lossy().into_owned();
     let mut texts = Vec::new();
     read_with_headers(source, &mut texts)?;
@@ -125,15 +155,16 @@ fn compile(compiler: &Path, source: &Path, cache: &Path) -> Result<(String, Path
         flags.extend(["-gencode".into(), format!("arch=compute_{number},code={arch}")]);
     }
     let mut hasher = DefaultHasher::new();
-    (&texts, &flags, compiler).hash(&mut hasher);
+    // Its version and not its path: the same compiler at another place writes the same code.
+    (&texts, &flags, &compiler.version).hash(&mut hasher);
     let target = cache.join(format!("{name}-{:016x}.fatbin", hasher.finish()));
     if target.exists() {
         return Ok((name, target));
     }
     // Two builds at once may meet here: each writes a file of its own, and the last one stays.
     let unfinished = target.with_extension(format!("{}.tmp", std::process::id()));
-    let output = Command::new(compiler).args(&flags).arg("-o").arg(&unfinished).arg(source).output();
-    let output = output.map_err(|error| format!("{}: {error}", compiler.display()))?;
+    let output = Command::new(&compiler.path).args(&flags).arg("-o").arg(&unfinished).arg(source).output();
+    let output = output.map_err(|error| format!("{}: {error}", compiler.path.display()))?;
     if !output.status.success() {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

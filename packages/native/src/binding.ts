@@ -38,6 +38,10 @@ export interface NativeCore {
   cuda(): string;
   /** Into the arena: current, peak, cached, limit, pending, stalls, threads. */
   deviceStats(device: number): void;
+  /** Begins a range that profilers of GPUs show around the calls that follow. */
+  rangeBegin(name: string): void;
+  /** Ends the last one. */
+  rangeEnd(): void;
   trim(device: number): void;
   setThreads(device: number, threads: number): void;
   /** Products are measured from here on; `again` means also those that the table knows. */

@@ -9,6 +9,7 @@ import {
   FormatError,
   intercept,
   loadSafetensors,
+  SHOWS_RANGES,
   saveSafetensors,
   type Tensor,
   TREE,
@@ -16,6 +17,7 @@ import {
   type TreeNode,
   UsageError,
 } from "@openelm/tensor";
+import { showRanges } from "./module-ranges.js";
 import { Buffer, naming, Parameter } from "./parameter.js";
 
 /** How parameter paths are called in files. */
@@ -95,6 +97,7 @@ export abstract class Module implements TreeNode {
   #training = true;
 
   constructor() {
+    if (SHOWS_RANGES) showRanges(new.target, Module.prototype, pathOf);
     unnamed.push(new WeakRef(this));
     if (unnamed.length % 4096 === 0) unnamed = unnamed.filter((ref) => ref.deref() !== undefined);
   }
@@ -390,6 +393,16 @@ function* walk(
 
 function* parametersOf(module: Module): Iterable<readonly [path: string, parameter: Parameter]> {
   for (const [path, item] of walk(module)) if (item instanceof Parameter) yield [path, item];
+}
+
+/** Where a module is in its outermost one, by what its parameters are called; the name of its class where they say nothing. */
+function pathOf(module: Module): string {
+  for (const [own, parameter] of parametersOf(module)) {
+    if (parameter._path === undefined) naming.nameAllWith(parameter);
+    const path = parameter._path;
+    if (path?.endsWith(`.${own}`)) return path.slice(0, -own.length - 1);
+  }
+  return module.constructor.name;
 }
 
 /** Whether modules are looked for in it. @internal */

@@ -82,6 +82,7 @@ export {
 } from "./io/load-safetensors.js";
 export { type NamedTensors, type SaveOptions, saveSafetensors } from "./io/save-safetensors.js";
 export { liveTensors } from "./memory.js";
+export { nvtxRange, SHOWS_RANGES } from "./nvtx.js";
 export { type AttrValue, inputAt, type OpInfo } from "./op-info.js";
 export type { BlockFormat } from "./quantized/blocks.js";
 export {

@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { devices } from "@openelm/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Installed } from "./installed.js";
 
@@ -200,6 +201,48 @@ describe("workers", () => {
       `),
     );
     expect({ code, signal, output }).toEqual({ code: 3, signal: null, output: "" });
+  });
+});
+
+describe.each(devices().map(({ name }) => name))("thousands of calls that wait on %s", (name) => {
+  /** A program that leaves them behind while they wait. */
+  const leaving = (end: string): string => `
+    import { device, ones, withDefaults } from "@openelm/tensor";
+    const x = withDefaults({ device: ${JSON.stringify(name)} }, () => ones([400, 400]));
+    x.matmul(x).sum().itemSync();
+    for (let i = 0; i < 4000; i++) x.matmul(x);
+    if (device(${JSON.stringify(name)}).stats().pending < 100) throw new RangeError("nothing waits");
+    ${end}
+  `;
+
+  test.each([
+    ['throw new TypeError("mine")', 1],
+    ["process.exit(7)", 7],
+    ['Promise.reject(new TypeError("mine"))', 1],
+  ])("are left behind by %s, with its status and at once, every time", async (end, status) => {
+    for (let round = 0; round < 3; round++) {
+      const since = performance.now();
+      const { code, signal, output } = await installed.run(leaving(end));
+      expect({ code, signal }, output).toEqual({ code: status, signal: null });
+      expect(output).not.toContain("RangeError");
+      expect(performance.now() - since).toBeLessThan(15_000);
+    }
+  });
+
+  test("are left behind by a worker and the main thread that both leave", async () => {
+    const { code, signal, output } = await installed.run(
+      WORKER(`
+        const { ones, withDefaults } = await import("@openelm/tensor");
+        const x = withDefaults({ device: ${JSON.stringify(name)} }, () => ones([300, 300]));
+        for (let i = 0; i < 500; i++) x.matmul(x);
+        if (isMainThread) start(0).on("message", () => { throw new TypeError("mine"); });
+        else {
+          parentPort.postMessage("ready");
+          for (;;) x.matmul(x);
+        }
+      `),
+    );
+    expect({ code, signal }, output).toEqual({ code: 1, signal: null });
   });
 });
 

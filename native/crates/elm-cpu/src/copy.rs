@@ -1,7 +1,5 @@
 //! Copies of any layout into any other: straight runs as such, turned axes tile by tile.
 
-use std::ops::Range;
-
 use elm_core::{Layout, View};
 use smallvec::SmallVec;
 
@@ -34,27 +32,6 @@ pub fn copy(pool: &Pool, from: &View, to: &View) {
         let (target, source) = (ptr::<T>(to).moved(plan.start[0]), ptr::<T>(from).moved(plan.start[1]));
         plan.run(pool, Stores::of(to), target, source);
     });
-}
-
-/// Whether two views may touch a common byte.
-pub fn may_share(a: &View, b: &View) -> bool {
-    let (a, b) = (span(a), span(b));
-    a.start < b.end && b.start < a.end
-}
-
-/// Addresses between the first and the last byte of a view.
-fn span(view: &View) -> Range<usize> {
-    if view.elements() == 0 {
-        return 0..0;
-    }
-    let (mut low, mut high) = (view.layout.offset as isize, view.layout.offset as isize + 1);
-    for (&dim, &stride) in view.layout.shape.iter().zip(&view.layout.strides) {
-        let reach = (dim as isize - 1) * stride;
-        *(if reach < 0 { &mut low } else { &mut high }) += reach;
-    }
-    let size = view.dtype.size();
-    let base = view.base as usize;
-    base + low as usize * size..base + high as usize * size
 }
 
 /// The axes of a copy in the order in which the target lies in memory; steps are `[target, source]`.
@@ -352,19 +329,5 @@ mod tests {
         }
         let halves = Layout::contiguous(&[1024, 34, 128]).permute(&[1, 0, 2]);
         check(Layout::contiguous(&[34, 1024, 128]), halves);
-    }
-
-    #[test]
-    fn views_share_memory_only_where_their_spans_meet() {
-        let mut memory = vec![0u32; 100];
-        let whole = view(&mut memory, Layout::contiguous(&[10, 10]));
-        let part = |from: i64, size: usize, step: i64| {
-            let layout = Layout::contiguous(&[100]).slice(&[from], &[size], &[step]).unwrap();
-            View { layout, ..whole.clone() }
-        };
-        assert!(may_share(&whole, &part(99, 1, 1)));
-        assert!(may_share(&part(0, 10, 1), &part(19, 11, -1)));
-        assert!(!may_share(&part(0, 10, 1), &part(19, 10, -1)));
-        assert!(!may_share(&whole, &part(50, 0, 1)));
     }
 }

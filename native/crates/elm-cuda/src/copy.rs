@@ -1,7 +1,5 @@
 //! Copies of any layout into any other.
 
-use std::ops::Range;
-
 use elm_core::View;
 
 use crate::Gpu;
@@ -55,23 +53,9 @@ pub fn copy(gpu: &Gpu, from: &View, to: &View) -> Result<()> {
     gpu.launch("copy", strided(width), &[], grid, &[&target, &source.cast_const(), &nd, &(units as u64)])
 }
 
-/// Whether two views may have a byte in common, by the first and the last byte of each.
+/// See [`View::may_share`].
 pub fn may_share(a: &View, b: &View) -> bool {
-    let (a, b) = (span(a), span(b));
-    a.start < b.end && b.start < a.end
-}
-
-fn span(view: &View) -> Range<usize> {
-    if view.elements() == 0 {
-        return 0..0;
-    }
-    let (mut low, mut high) = (0, 1);
-    for (&dim, &stride) in view.shape().iter().zip(&view.layout.strides) {
-        let reach = (dim as isize - 1) * stride;
-        *(if reach < 0 { &mut low } else { &mut high }) += reach;
-    }
-    let (start, size) = (address(view) as isize, view.dtype.size() as isize);
-    (start + low * size) as usize..(start + high * size) as usize
+    a.may_share(b)
 }
 
 fn turn(width: u32) -> &'static str {

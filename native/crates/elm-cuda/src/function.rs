@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::driver::{Result, check, sys};
+use crate::gate::before_the_driver_goes;
 use crate::grid::Grid;
 use crate::{Gpu, modules};
 
@@ -183,6 +184,7 @@ impl Gpu {
         let mut module = std::ptr::null_mut();
         // SAFETY: a whole fatbin, which the compiler wrote and this binary embeds.
         check(unsafe { sys::cuModuleLoadData(&raw mut module, code.as_ptr().cast()) }, name)?;
+        before_the_driver_goes();
         modules.insert(name, module as usize);
         Ok(module)
     }

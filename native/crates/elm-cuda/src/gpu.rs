@@ -5,6 +5,7 @@ use crate::blas::Blas;
 use crate::driver::{Result, check, sys};
 use crate::failure::Ledger;
 use crate::function::Functions;
+use crate::gate::{before_the_driver_goes, keep_watch};
 
 /// One device with one stream of work.
 ///
@@ -61,6 +62,8 @@ impl Gpu {
             let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
             check(sys::cuStreamCreate(&raw mut stream, flags), "to make a stream")?;
         }
+        keep_watch(context, stream);
+        before_the_driver_goes();
         let mut counters = 0;
         // Cleared here and not at the first use, which may be recorded.
         // SAFETY: writes one address, then fills the memory that it leads to.
@@ -101,7 +104,12 @@ impl Gpu {
     }
 
     pub(crate) fn blas(&self) -> Result<&Blas> {
-        self.blas.get_or_init(|| Blas::open(self)).as_ref().map_err(Clone::clone)
+        let open = || {
+            let blas = Blas::open(self);
+            before_the_driver_goes();
+            blas
+        };
+        self.blas.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -95,6 +95,8 @@ pub enum Command {
         read: Arc<Read>,
         reports: bool,
     },
+    /// See [`Backend::range`](crate::backend::Backend::range).
+    Range(Option<Box<str>>),
 }
 
 // SAFETY: the pointers are addresses of device memory that only the stream follows, in order.
@@ -104,7 +106,12 @@ impl Command {
     pub fn run(self, device: &Device) {
         match self {
             Command::Kernel(command) => command.run(device),
-            Command::Replay(replay) => replay.run(device),
+            Command::Replay(replay) => {
+                device.backend.range(Some("replay"));
+                replay.run(device);
+                device.backend.range(None);
+            }
+            Command::Range(name) => device.backend.range(name.as_deref()),
             Command::Write { bytes, to, cell } => {
                 if let Err(error) = device.backend.write(&bytes, to) {
                     let error = Arc::new(OpError::new(error.code, "tensor", error.message));
@@ -162,7 +169,10 @@ impl Work {
 
     /// Runs the kernel; a failure is noted for the next fence, and the caller poisons what would have been written.
     pub fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
-        self.compute(device).map_err(|error| self.failed(device, error))
+        device.backend.range(Some(self.op.name));
+        let outcome = self.compute(device);
+        device.backend.range(None);
+        outcome.map_err(|error| self.failed(device, error))
     }
 
     /// Notes why it failed for the next fence.

@@ -121,7 +121,7 @@ impl Device {
 
     /// Major and minor number of what a GPU can do; `None` for other devices, and for one that cannot be opened.
     pub fn capability(&self) -> Option<(u32, u32)> {
-        self.backend.capability()
+        self.backend.gpu().ok().flatten().map(|gpu| gpu.limits.capability)
     }
 
     pub fn threads(&self) -> usize {
@@ -150,6 +150,13 @@ impl Device {
         let read = Read::new(notify);
         self.stream.enqueue(Command::Fence { read: Arc::clone(&read), reports });
         read
+    }
+
+    /// Begins a range that profilers show around the calls that follow, or ends the last one; nothing on the CPU.
+    pub fn range(&self, name: Option<&str>) {
+        if !self.backend.is_host() {
+            self.stream.enqueue(Command::Range(name.map(Into::into)));
+        }
     }
 
     pub(crate) fn failure(&self) -> Arc<Failure> {

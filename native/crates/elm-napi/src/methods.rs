@@ -30,6 +30,8 @@ pub const METHODS: &[(&str, Method)] = &[
     ("findDevice", find_device),
     ("cuda", cuda),
     ("deviceStats", device_stats),
+    ("rangeBegin", range_begin),
+    ("rangeEnd", range_end),
     ("trim", trim),
     ("setThreads", set_threads),
     ("tuneBegin", tune_begin),
@@ -221,6 +223,22 @@ fn device_stats(js: Js, core: &mut Core, args: &[Value]) -> Result {
         device.threads() as f64,
     ];
     core.arena.words()[..stats.len()].copy_from_slice(&stats);
+    Ok(NOTHING)
+}
+
+/// `rangeBegin(name)`: a range that profilers show, on all devices. In a recording nothing runs that could lie in it.
+fn range_begin(js: Js, core: &mut Core, args: &[Value]) -> Result {
+    let name = js.get_string(args[0])?;
+    if core.env.refuse_in_capture("").is_ok() {
+        elm_engine::devices().for_each(|device| device.range(Some(&name)));
+    }
+    Ok(NOTHING)
+}
+
+fn range_end(_: Js, core: &mut Core, _: &[Value]) -> Result {
+    if core.env.refuse_in_capture("").is_ok() {
+        elm_engine::devices().for_each(|device| device.range(None));
+    }
     Ok(NOTHING)
 }
 

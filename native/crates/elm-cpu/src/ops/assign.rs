@@ -4,7 +4,7 @@ use elm_core::{Attrs, Kernel, KernelCall, KernelError, Layout, View};
 use smallvec::SmallVec;
 
 use crate::Pool;
-use crate::copy::{copy, may_share};
+use crate::copy::copy;
 use crate::ids;
 use crate::picked::Picked;
 use crate::view::{CallExt, ptr};
@@ -29,14 +29,14 @@ fn moved(inputs: &[Option<View>], read: usize) -> u64 {
 /// Bytes to set the input at `read` aside, rounded up so that what follows is aligned; 0 if it need not be.
 fn aside_bytes(inputs: &[Option<View>], written: usize, read: usize) -> usize {
     match (&inputs[written], &inputs[read]) {
-        (Some(target), Some(value)) if may_share(target, value) => value.bytes().next_multiple_of(8),
+        (Some(target), Some(value)) if target.may_share(value) => value.bytes().next_multiple_of(8),
         _ => 0,
     }
 }
 
 /// `value`, or a copy of it at the start of the workspace if it shares memory with `target`.
 fn set_aside(call: &KernelCall, target: &View, value: &View) -> View {
-    if !may_share(target, value) {
+    if !target.may_share(value) {
         return value.clone();
     }
     let copied = View { base: call.workspace, dtype: value.dtype, layout: Layout::contiguous(value.shape()) };

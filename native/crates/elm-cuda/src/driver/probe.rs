@@ -42,6 +42,7 @@ pub fn probe() -> &'static Probe {
             sys::cuDriverGetVersion(&raw mut version);
             (started, sys::cuDeviceGetCount(&raw mut count))
         };
+        crate::gate::before_the_driver_goes();
         let driver = Some(version);
         if version < 13_000 {
             let text =

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use elm_core::{ErrorCode, Kernel, KernelCall, KernelError, OpError, View};
-use elm_cuda::{Event, Gpu, Graph, Words};
+use elm_cuda::{Event, Gpu, Graph, Words, enter};
 
 use super::{Backend, Failure, Memory};
 use crate::alloc::{Allocator, Block};
@@ -72,11 +72,12 @@ pub struct Card(Arc<Opening>);
 
 impl Memory for Card {
     fn alloc(&self, size: usize) -> *mut u8 {
-        self.0.get().map_or(std::ptr::null_mut(), |opened| opened.gpu.alloc(size))
+        let (Ok(opened), Ok(_visit)) = (self.0.get(), enter()) else { return std::ptr::null_mut() };
+        opened.gpu.alloc(size)
     }
 
     unsafe fn free(&self, ptr: *mut u8, _: usize) {
-        if let Ok(opened) = self.0.get() {
+        if let (Ok(opened), Ok(_visit)) = (self.0.get(), enter()) {
             // SAFETY: the caller's promise.
             unsafe { opened.gpu.free(ptr) };
         }
@@ -87,20 +88,25 @@ struct PageLocked(&'static Gpu);
 
 impl Memory for PageLocked {
     fn alloc(&self, size: usize) -> *mut u8 {
+        let Ok(_visit) = enter() else { return std::ptr::null_mut() };
         self.0.alloc_host(size)
     }
 
     unsafe fn free(&self, ptr: *mut u8, _: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.free_host(ptr) };
+        if let Ok(_visit) = enter() {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.free_host(ptr) };
+        }
     }
 }
 
 impl Opening {
     fn get(&self) -> Result<&Opened, &OpError> {
         let open = || {
-            let gpu = Gpu::open(self.ordinal)
-                .map_err(|error| OpError::new(ErrorCode::DeviceUnavailable, "device", error.message))?;
+            let unavailable =
+                |error: KernelError| OpError::new(ErrorCode::DeviceUnavailable, "device", error.message);
+            let _visit = enter().map_err(unavailable)?;
+            let gpu = Gpu::open(self.ordinal).map_err(unavailable)?;
             let gpu: &'static Gpu = Box::leak(Box::new(gpu));
             let staging = Arc::new(Allocator::new(usize::MAX / 2, Box::new(PageLocked(gpu))));
             let log = Arc::default();
@@ -144,6 +150,7 @@ impl Opened {
             let log = self.log();
             (log.next, log.entries.iter().any(|entry| !entry.words.is_empty()))
         };
+        let Ok(_visit) = enter() else { return };
         let mut words = None;
         let mut event = Ok(());
         if in_use && let Ok(block) = self.staging.alloc(Gpu::WORDS_BYTES) {
@@ -183,23 +190,22 @@ impl Backend for Cuda {
         self.opening.get().map_or(0, |opened| opened.gpu.limits.memory)
     }
 
-    fn capability(&self) -> Option<(u32, u32)> {
-        self.opening.get().ok().map(|opened| opened.gpu.limits.capability)
-    }
-
     fn with_context(&self, body: &mut dyn FnMut(&dyn Any)) {
-        if let Ok(opened) = self.opening.get() {
+        if let (Ok(opened), Ok(_visit)) = (self.opening.get(), enter()) {
             opened.gpu.bind();
             body(&opened.gpu);
         }
     }
 
     fn copy(&self, from: &View, to: &View) -> Result<(), KernelError> {
-        elm_cuda::copy(self.opened()?.gpu, from, to)
+        let opened = self.opened()?;
+        let _visit = enter()?;
+        elm_cuda::copy(opened.gpu, from, to)
     }
 
     fn write(&self, bytes: &[u8], to: *mut u8) -> Result<(), KernelError> {
         let opened = self.opened()?;
+        let _visit = enter()?;
         for (number, piece) in bytes.chunks(PIECE).enumerate() {
             let block = opened.stage(piece.len())?;
             // SAFETY: the block is as long as the piece; it goes back once the copy has run. The storage was allocated for
@@ -217,6 +223,7 @@ impl Backend for Cuda {
     fn read(&self, from: &View, cell: Arc<Cell>, read: Arc<Read>) {
         let start = || {
             let opened = self.opened()?;
+            let _visit = enter()?;
             let block = opened.stage(from.bytes().max(1))?;
             // SAFETY: the view is row-major, the block as long; it is used after the copy has run.
             unsafe { opened.gpu.download(elm_cuda::address(from), block.ptr, from.bytes())? };
@@ -270,6 +277,10 @@ impl Backend for Cuda {
         Box::new(Captured { works, graph: OnceLock::new(), opening: Arc::clone(&self.opening) })
     }
 
+    fn range(&self, name: Option<&str>) {
+        elm_cuda::range(name);
+    }
+
     fn threads(&self) -> usize {
         1
     }
@@ -291,13 +302,16 @@ struct Settle {
 
 impl Settle {
     fn serve(self, marks: &Receiver<Mark>) {
-        while let Ok(mark) = marks.recv() {
-            let outcome = mark.event.and_then(|event| event.wait(self.gpu));
-            self.settle(mark.number, outcome, mark.words.as_ref());
-            if let Some(block) = mark.words {
+        while let Ok(Mark { event, number, words, then }) = marks.recv() {
+            // Also while the device works, which leaving waits for anyway.
+            let Ok(visit) = enter() else { return };
+            let outcome = event.and_then(|event| event.wait(self.gpu));
+            self.settle(number, outcome, words.as_ref());
+            if let Some(block) = words {
                 self.staging.free(block);
             }
-            (mark.then)();
+            drop(visit);
+            then();
         }
     }
 
@@ -353,6 +367,7 @@ impl Program for Captured {
     fn run(&self, device: &Device) -> Result<(), Arc<OpError>> {
         let failed = |error: KernelError| Arc::new(OpError::new(error.code, "capture", error.message));
         let opened = self.opening.get().map_err(|error| Arc::new(error.clone()))?;
+        let _visit = enter().map_err(failed)?;
         if self.graph.get().is_none() {
             let record = || run_in_order(&self.works, device, opened.gpu);
             let graph = opened.gpu.capture(record).map_err(failed)??;
@@ -361,6 +376,17 @@ impl Program for Captured {
         let (graph, words) = self.graph.get().expect("it was just made");
         opened.log().of_graph = words.clone();
         opened.gpu.replay(graph).map_err(failed)
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        let graph = self.graph.take();
+        match enter() {
+            Ok(_visit) => drop(graph),
+            // It went with the driver.
+            Err(_) => std::mem::forget(graph),
+        }
     }
 }
 

@@ -56,10 +56,8 @@ pub trait Backend: Send + Sync {
     /// A recorded list of work in the form that the device runs best.
     fn program(&self, works: Vec<Work>) -> Box<dyn Program>;
 
-    /// Major and minor number of what a GPU can do.
-    fn capability(&self) -> Option<(u32, u32)> {
-        None
-    }
+    /// Begins a range that profilers of the device show around what is submitted, or ends the last one.
+    fn range(&self, _name: Option<&str>) {}
 
     fn threads(&self) -> usize;
 
