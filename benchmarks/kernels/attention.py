@@ -12,7 +12,7 @@ import sys
 import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from workbench import Checks, Module, compile, times
+from workbench import Attention, Checks, Module, compile, times
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 for flag in ("check", "time", "profile"):
@@ -27,17 +27,6 @@ NAMES = {torch.bfloat16: "bf16", torch.float16: "f16"}
 BLOCKS = torch.cuda.get_device_properties(0).multi_processor_count
 # Warpgroups that compute, and keys at a time, of the forward kernel (hopper_forward.cu).
 GROUPS, STEP, STAGES, BARRIERS, ALIGNMENT = {64: 3, 128: 2}, {64: 128, 128: 64}, 4, 80, 1024
-
-
-class Attention(ctypes.Structure):
-    """`Attention` of attention.cuh."""
-
-    _fields_ = [
-        *[(name, ctypes.c_uint32) for name in ("heads", "group", "queries", "keys", "dim", "causal")],
-        ("scale", ctypes.c_double),
-        *[(name, ctypes.c_int64 * 3) for name in ("q", "k", "v", "grad", "y")],
-        *[(name, ctypes.c_void_p) for name in ("documents", "spans", "lengths", "word")],
-    ]
 
 
 def describe(q, k, v, grad, causal, lengths=None, documents=None):

@@ -1,42 +1,37 @@
 """The kernels of a generated token, as the layers of a model run them one after the other: the time of each kind.
 
     python3 benchmarks/kernels/decode.py [--dim 1280 --heads 16 --kv 4 --head 64 --ffn 2816 --layers 16 --keys 1025]
+    python3 benchmarks/kernels/decode.py --kernels norm_product=other [--cubins FOLDER]
 
-Weights of all layers are different memory, and the passes are CUDA graphs, as in the core. A kind's time is what the pass
-loses when its kernels are left out.
+Weights of all layers are different memory, and a pass is a CUDA graph, as in the core. Each kind of kernel is timed twice: in
+a pass that has nothing else, and by what the whole pass loses without it. `--kernels` takes a file of kernels for another
+one, so that two ways can be compared in one call.
 """
 import argparse
 import ctypes
 import math
 
 import torch
-from workbench import Module, compile
+from workbench import Attention, Module, compile, times
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 for name, default in dict(dim=1280, heads=16, kv=4, head=64, ffn=2816, layers=16, keys=1025, ahead=16384).items():
     parser.add_argument(f"--{name}", type=int, default=default)
 parser.add_argument("--cubins")
-parser.add_argument("--variants", default="", help="names of cubins instead of row_product and norm_product")
-parser.add_argument("--stamps", default="")
-parser.add_argument("--carveout", type=int, default=-1)
+parser.add_argument("--kernels", action="append", default=[], help="FILE=OTHER, may be repeated")
 o = parser.parse_args()
 u64, i64, u32, f64, ptr = ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint32, ctypes.c_double, ctypes.c_void_p
+# Warps of a block of norm_product.cu.
+WARPS = 12
 SMS = torch.cuda.get_device_properties(0).multi_processor_count
-LIB = {}
+OTHERS = dict(pair.split("=") for pair in o.kernels)
+LIBRARY = {}
 
 
-def module(name):
-    LIB[name] = LIB.get(name) or Module(compile(name, o.cubins))
-    return LIB[name]
-
-
-class Attention(ctypes.Structure):
-    _fields_ = [
-        *[(name, u32) for name in ("heads", "group", "queries", "keys", "dim", "causal")],
-        ("scale", f64),
-        *[(name, i64 * 3) for name in ("q", "k", "v", "grad", "y")],
-        *[(name, ptr) for name in ("documents", "spans", "lengths", "word")],
-    ]
+def module(name, others):
+    file = OTHERS.get(name, name) if others else name
+    LIBRARY[file] = LIBRARY.get(file) or Module(compile(file, o.cubins))
+    return LIBRARY[file]
 
 
 class Caches(ctypes.Structure):
@@ -66,140 +61,77 @@ layers = [
 ]
 offset = torch.tensor([o.keys - 1], dtype=torch.int32, device="cuda")
 lengths, word = torch.tensor([o.keys], dtype=torch.int32, device="cuda"), torch.full((1,), -1, device="cuda")
-sums, stats = torch.empty(1 << 22, device="cuda"), torch.empty(1 << 18, device="cuda")
-counters = torch.zeros(1 << 12, dtype=torch.int32, device="cuda")
 frequencies = Frequencies()
 frequencies.values[: o.head // 2] = [10000 ** (-2 * j / o.head) for j in range(o.head // 2)]
 heads = Heads(1, 1, o.heads, o.kv, o.head // 2, o.head // 16)
 
 
 def split(k):
+    """Parts of a column's sum: `warps_for_sums` of matmul.rs."""
     return min(8, 1 << max(0, math.ceil(math.log2(math.ceil(k / 1536)))))
 
 
-def attention(layer, kind, **options):
+def attention(layer, others, **options):
     steps = [o.kv * o.keys * o.head, o.keys * o.head, o.head]
     a = Attention(o.heads, o.heads // o.kv, 1, o.keys, o.head, 1, o.head**-0.5)
     a.q[:], a.k[:], a.v[:] = [o.heads * o.head, o.head, o.head], steps, steps
     a.lengths, a.word = lengths.data_ptr(), word.data_ptr()
     caches = Caches(layer["keys"].data_ptr(), layer["values"].data_ptr(), (i64 * 4)(*steps, 1), (i64 * 4)(*steps, 1))
     caches.offset, caches.most, caches.word, caches.batch = offset.data_ptr(), o.keys - 1, word.data_ptr(), 1
-    made = [q, caches, qkv, layer["q_norm"], layer["k_norm"], heads, frequencies, f64(1e-6), a, o.head // 8]
-    if "mma" in kind:
-        name = f"cached_attention_{o.head}_bf16_bf16"
-        module(kind).launch(name, 8 * o.kv, 128, 0, y, None, *made[:-1], cluster=8, **options)
-    else:
-        parts = -(-o.keys // 64)
-        args = [y, None, sums, stats, counters, *made, parts]
-        module(kind).launch("cached_attention_4_bf16_bf16", parts * o.kv, 128, 0, *args, **options)
+    args = [y, None, q, caches, qkv, layer["q_norm"], layer["k_norm"], heads, frequencies, f64(1e-6), a]
+    name = f"cached_attention_{o.head}_bf16_bf16"
+    module("cached_attention", others).launch(name, 8 * o.kv, 128, 0, *args, cluster=8, **options)
 
 
-def product(out, a, weight, kind, blocks, **options):
+def product(out, a, weight, others, **options):
     n, k = weight.shape
-    if kind == "few_rows":
-        lead = (u32 * (1 + 8 + 2 * 8 * 2 + 1))()
-        s = split(k)
-        args = [out, a, weight, lead, 1, n, k, i64(k), i64(1), i64(k), s]
-        module(kind).launch("by_column_1_bf16_bf16", -(-n // (8 // s)), 256, 0, *args, **options)
-    elif "B_" in kind:
-        warps, stages = map(int, kind.split("_")[1:3])
-        s = split(k)
-        shared = warps * stages * 512 * {1: 5, 2: 6, 4: 8, 8: 8}[s] + k * 2
-        grid = min(-(-n // warps), SMS * blocks)
-        module(kind).launch(f"row_product_{s}_bf16", grid, 32 * warps, shared, out, a, weight, n, k, i64(k), o.ahead, **options)
-    else:
-        grid = min(-(-n // 8), SMS * blocks)
-        module(kind).launch("row_product_bf16", grid, 256, k * 2, out, a, weight, n, k, i64(k), split(k), o.ahead, **options)
+    lead, s = (u32 * (1 + 8 + 2 * 8 * 2 + 1))(), split(k)
+    args = [out, a, weight, lead, 1, n, k, i64(k), i64(1), i64(k), s]
+    module("few_rows", others).launch("by_column_1_bf16_bf16", -(-n // (8 // s)), 256, 0, *args, **options)
 
 
-def norm_product(out, gate, norm, weight, kind, blocks, **options):
+def norm_product(out, gate, norm, weight, others, **options):
     n, k = weight.shape
     units = n // 2 if gate is not None else n
     name = ("norm_swiglu" if gate is not None else "norm_product") + "_bf16_bf16"
-    team = min(1024, -(-(-(-k // 8 // 2)) // 32) * 32)
-    s = split(k)
-    if "old" in kind:
-        grid = min(-(-units // (8 // s)), SMS * 2)
-        args = [x, normed, out, gate, x, branch, norm, weight, n, k, i64(k), s, team, f64(1e-6)]
-        module(kind).launch(name, grid, 256, 2 * k * 2, *args, **options)
-    elif "B_" in kind:
-        warps, stages = map(int, kind.split("_")[1:3])
-        shared = warps * stages * 512 * {1: 5, 2: 6, 4: 8, 8: 8}[s] + 3 * k * 2
-        name = name.replace("_bf16_bf16", f"_{s}_bf16_bf16")
-        grid = min(-(-units // warps), SMS * blocks)
-        args = [x, normed, out, gate, x, branch, norm, weight, n, k, i64(k), o.ahead, team, f64(1e-6)]
-        module(kind).launch(name, grid, 32 * warps, shared, *args, **options)
-    else:
-        warps = int(kind[6:])
-        grid = min(-(-units // warps), SMS * blocks)
-        args = [x, normed, out, gate, x, branch, norm, weight, n, k, i64(k), s, o.ahead, team, f64(1e-6)]
-        module(kind).launch(name, grid, 32 * warps, 3 * k * 2, *args, **options)
+    team = -(-(-(-k // 8 // 2)) // 32) * 32
+    args = [x, normed, out, gate, x, branch, norm, weight, n, k, i64(k), split(k), o.ahead, team, f64(1e-6)]
+    grid = min(-(-units // WARPS), SMS)
+    module("norm_product", others).launch(name, grid, 32 * WARPS, 3 * k * 2, *args, **options)
 
 
-def token(rows, norms, attends, blocks, skip=(), **options):
-    (b1, b2) = blocks
-    for layer in layers:
-        if "qkv" not in skip:
-            norm_product(qkv, None, layer["norm"], layer["qkv"], norms, b1, **options)
-        if "attention" not in skip:
-            attention(layer, attends, **options)
-        if "out" not in skip:
-            product(branch, y, layer["out"], rows, b1, **options)
-        if "up" not in skip:
-            norm_product(h, gated, layer["norm"], layer["up"], norms, b2, **options)
-        if "down" not in skip:
-            product(branch, gated, layer["down"], rows, b1, **options)
+KINDS = {
+    "qkv": lambda layer, *args, **options: norm_product(qkv, None, layer["norm"], layer["qkv"], *args, **options),
+    "attention": attention,
+    "out": lambda layer, *args, **options: product(branch, y, layer["out"], *args, **options),
+    "up": lambda layer, *args, **options: norm_product(h, gated, layer["norm"], layer["up"], *args, **options),
+    "down": lambda layer, *args, **options: product(branch, gated, layer["down"], *args, **options),
+}
 
 
-def timed(*args, **options):
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        token(*args, **options)
+def timed(kinds, others, overlaps):
+    """Median microseconds of a pass with kernels of some kinds."""
+
+    def token():
+        for layer in layers:
+            for kind in kinds:
+                KINDS[kind](layer, others, overlaps=overlaps)
+
+    with torch.cuda.stream(torch.cuda.Stream()):
+        token()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        token(*args, **options)
-    best = []
-    for _ in range(7):
-        begin, end = torch.cuda.Event(True), torch.cuda.Event(True)
-        begin.record()
-        for _ in range(20):
-            graph.replay()
-        end.record()
-        torch.cuda.synchronize()
-        best.append(begin.elapsed_time(end) / 20 * 1e3)
-    return sorted(best)[3]
+        token()
+    return times({"pass": graph.replay}, calls=20)["pass"] * 1e3
 
 
-if o.stamps:
-    for name in o.stamps.split():
-        for _ in range(3):
-            for layer in layers:
-                norm_product(qkv, None, layer["norm"], layer["qkv"], "norm_3", 3)
-                attention(layer, name)
-        torch.cuda.synchronize()
-        import workbench as w
-        at, size = ctypes.c_uint64(), ctypes.c_size_t()
-        w._check(w._driver.cuModuleGetGlobal_v2(ctypes.byref(at), ctypes.byref(size), module(name)._module, b"stamps"), "stamps")
-        host = (u64 * 32)()
-        w._check(w._driver.cuMemcpyDtoH_v2(host, at, 256), "copy")
-        print(name, [host[i] - host[0] for i in range(16)])
-
-attention(layers[0], "cached_old")
-wanted, cache = y.clone(), layers[0]["keys"].clone()
-for kind in ("cached_mma",):
-    y.zero_(), layers[0]["keys"][:, :, -1].zero_()
-    attention(layers[0], kind)
-    print(kind, "differs by", (y - wanted).abs().max().item(), "of", wanted.abs().max().item(), "key", (cache - layers[0]["keys"]).abs().max().item())
-
-KINDS = ("qkv", "attention", "out", "up", "down")
 bytes_once = sum(layer[name].numel() * 2 for layer in layers for name in ("qkv", "out", "up", "down"))
-print(f"{bytes_once / 1e6:.0f} MB of weights, {bytes_once / 4.3e6:.0f} us at 4.3 TB/s")
-variants = [v.split(",") for v in o.variants.split()] or [["row_product", "norm_product", "cached_attention_cluster", "3", "2"]]
-for rows, norms, attends, b1, b2 in variants:
-    kinds = (rows, norms, attends, (int(b1), int(b2)))
+print(f"{bytes_once / 1e6:.0f} MB of weights: {bytes_once / 4.3e6:.0f} us at 4.3 TB/s")
+for others in (False, True) if OTHERS else (False,):
     for overlaps in (False, True):
-        whole = timed(*kinds, overlaps=overlaps)
-        alone = {kind: timed(*kinds, skip=[k for k in KINDS if k != kind], overlaps=overlaps) for kind in KINDS}
-        without = {kind: whole - timed(*kinds, skip=[kind], overlaps=overlaps) for kind in KINDS}
-        text = " ".join(f"{kind} {alone[kind] / o.layers:.2f}/{without[kind] / o.layers:.2f}" for kind in KINDS)
-        print(f"{rows} {norms} {attends} {b1},{b2} overlaps {int(overlaps)}: {whole:.0f} us; a layer, alone/lost: {text}", flush=True)
+        whole = timed(KINDS, others, overlaps)
+        print(f"{'other kernels' if others else 'kernels'}, {'overlapping' if overlaps else 'one after the other'}: {whole:.0f} us")
+        for kind in KINDS:
+            alone = timed([kind], others, overlaps) / o.layers
+            lost = (whole - timed([other for other in KINDS if other != kind], others, overlaps)) / o.layers
+            print(f"  {kind:<10} {alone:6.2f} us a layer alone, {lost:6.2f} us of the pass", flush=True)

@@ -71,7 +71,6 @@ class Module:
             _check(_driver.cuFuncGetAttribute(ctypes.byref(own), self.SHARED, function), name)
             most = torch.cuda.get_device_properties(0).shared_memory_per_block_optin - own.value
             _check(_driver.cuFuncSetAttribute(function, self.MAX_DYNAMIC_SHARED, most), name)
-            if os.environ.get("CARVEOUT"): _check(_driver.cuFuncSetAttribute(function, 9, int(os.environ["CARVEOUT"])), name)
             self._functions[name] = function
         return self._functions[name]
 
@@ -114,6 +113,17 @@ class _Config(ctypes.Structure):
         ("stream", ctypes.c_void_p),
         ("attributes", ctypes.c_void_p),
         ("count", ctypes.c_uint32),
+    ]
+
+
+class Attention(ctypes.Structure):
+    """`Attention` of attention.cuh."""
+
+    _fields_ = [
+        *[(name, ctypes.c_uint32) for name in ("heads", "group", "queries", "keys", "dim", "causal")],
+        ("scale", ctypes.c_double),
+        *[(name, ctypes.c_int64 * 3) for name in ("q", "k", "v", "grad", "y")],
+        *[(name, ctypes.c_void_p) for name in ("documents", "spans", "lengths", "word")],
     ]
 
 

@@ -235,8 +235,12 @@ __device__ void decode_in_cluster(T *y, f32 *lse, const T *k, const T *v, const 
   // All blocks agree about that.
   if (!is_there) return cluster_wait();
   i32 limit = s.limit(i32(a.queries) - 1);
-  load(later_keys, k, a.k[2], first + STEP, u32(limit));
-  load(later_values, v, a.v[2], first + STEP, u32(limit));
+  // Larger heads leave no registers for a second tile; it lies in the second cache by then.
+  constexpr bool TWO = D == 64;
+  if constexpr (TWO) {
+    load(later_keys, k, a.k[2], first + STEP, u32(limit));
+    load(later_values, v, a.v[2], first + STEP, u32(limit));
+  }
   Sums<T, D> sums;
   sums.start(row < rows ? queries.row(a, b, kv_head, row) : nullptr);
   i32 query = i32(min(row, rows - 1) % a.queries), own_limit = s.limit(query), document = s.document(query);
@@ -266,10 +270,15 @@ __device__ void decode_in_cluster(T *y, f32 *lse, const T *k, const T *v, const 
   };
   for (u32 start = first; i32(start) < limit; start += STEP) {
     meet(keys, values, start);
-    keys = later_keys;
-    values = later_values;
-    load(later_keys, k, a.k[2], start + 2 * STEP, u32(limit));
-    load(later_values, v, a.v[2], start + 2 * STEP, u32(limit));
+    if constexpr (TWO) {
+      keys = later_keys;
+      values = later_values;
+      load(later_keys, k, a.k[2], start + 2 * STEP, u32(limit));
+      load(later_values, v, a.v[2], start + 2 * STEP, u32(limit));
+    } else {
+      load(keys, k, a.k[2], start + STEP, u32(limit));
+      load(values, v, a.v[2], start + STEP, u32(limit));
+    }
   }
   // All blocks have begun: `cluster_arrive` came before anything else.
   cluster_wait();

@@ -30,34 +30,31 @@ __device__ __forceinline__ void starts(const Nd<2> &lead, i64 (&at)[2]) { locate
 // Kernels exist for up to 1, 4 and 16 rows: what a row adds up does not depend on which of them it is in.
 
 // sums[r] += a[r] · b for whole packs from `at` on, `next` elements apart; `at` moves on behind them. What takes the time is
-// latency, so as many of b and, where there is one row, of a as AHEAD are on their way before the first is used.
-template <int ROWS, typename T>
+// latency, so COUNT packs of b and, where there is one row, of a are on their way before the first is used: as many as there
+// are at most, and then what is left at once.
+template <int COUNT, int ROWS, typename T>
 __device__ __forceinline__ void add_packs(Acc<T> (&sums)[ROWS], const T *a, const T *b, u32 &at, u32 next, u32 k, u32 m,
                                           i64 a_down) {
   constexpr int N = PACK<T>;
-  auto whole = [&](int i) { return at + i * next + N <= k; };
-  while (whole(0)) {
-    Pack<T, N> w[AHEAD], v[AHEAD];
-    u32 count = 0;
+  for (; at + (COUNT - 1) * next + N <= k; at += COUNT * next) {
+    Pack<T, N> w[COUNT], v[COUNT];
 #pragma unroll
-    for (int i = 0; i < AHEAD; ++i) {
-      if (!whole(i)) continue;
-      w[i] = pack_at(b + at + i * next);
-      if constexpr (ROWS == 1) v[i] = pack_at(a + at + i * next);
-      ++count;
+    for (int i = 0; i < COUNT; ++i) w[i] = pack_at(b + at + i * next);
+    if constexpr (ROWS == 1) {
+#pragma unroll
+      for (int i = 0; i < COUNT; ++i) v[i] = pack_at(a + at + i * next);
     }
 #pragma unroll
-    for (int i = 0; i < AHEAD; ++i) {
-      if (!whole(i)) continue;
+    for (int i = 0; i < COUNT; ++i)
 #pragma unroll
       for (int r = 0; r < ROWS; ++r) {
         if (r >= m) break;
         if constexpr (ROWS > 1) v[i] = pack_at(a + i64(r) * a_down + at + i * next);
         add_products<T>(sums[r], v[i], w[i]);
       }
-    }
-    at += count * next;
   }
+  // For several rows what is read of a takes longer.
+  if constexpr (COUNT > 1) add_packs<ROWS == 1 ? COUNT - 1 : COUNT / 2, ROWS, T>(sums, a, b, at, next, k, m, a_down);
 }
 
 // Asks for what a warp will read of b.
@@ -92,7 +89,7 @@ __device__ void by_column(Y *y, const T *a, const T *b, const Nd<2> &lead, u32 m
     // The same elements go to the same lane in the same order, whether they are read at once or one by one.
     bool packed = u64(right) % 16 == 0 && a_across == 1 && a_down % N == 0 && u64(a) % 16 == 0;
     u32 next = split * WARP * N, i = (own.part * WARP + own.lane) * N;
-    if (packed) add_packs<ROWS, T>(sums, a, right, i, next, k, m, a_down);
+    if (packed) add_packs<AHEAD, ROWS, T>(sums, a, right, i, next, k, m, a_down);
     for (; i < k; i += next) {
       for (int j = 0; j < N && i + j < k; ++j) {
         A w = widen(right[i + j]);
