@@ -53,7 +53,8 @@ template <typename T, typename W, int D> struct Made {
     return threadIdx.x >= FIRST ? all.values[threadIdx.x - FIRST] : 0;
   }
 
-  // Before the call may read what was written just before: brings its other arguments near, and the norms' weights.
+  // Before the call may read what was written just before: asks for what it will read, and brings its arguments near, each
+  // line of which takes as long as a read. That is all that the sum is for.
   __device__ __forceinline__ void fetch_ahead() const {
     if (threadIdx.x == 0) fetch_line(qkv + (heads.query + heads.kv + (eps > 0)) % 2);
     if (q_weight && threadIdx.x * 64 < D * sizeof(W)) fetch_line(q_weight + threadIdx.x * 64 / sizeof(W));

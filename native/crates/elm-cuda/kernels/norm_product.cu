@@ -8,7 +8,6 @@
 #include "row_product.cuh"
 #include "sigmoid.cuh"
 
-
 // Packs of x and of the branch that a thread keeps; `add_rms_norm.cu` has the same.
 constexpr int KEPT_OF_BOTH = KEPT / 2;
 
@@ -56,7 +55,7 @@ __device__ void norm_product(T *sum, T *normed, T *h, T *y, const T *x, const T 
 }
 
 #define KERNEL(NAME, HALVES, T, W)                                                                                     \
-  OVERLAPPING(__launch_bounds__(ROW_WARPS *WARP), NAME##_##T##_##W,                                                        \
+  OVERLAPPING(__launch_bounds__(ROW_WARPS *WARP), NAME##_##T##_##W,                                                    \
               (T * sum, T *normed, T *h, T *y, const T *x, const T *branch, const W *weight, const T *b, u32 n, u32 k, \
                i64 across, u32 split, u32 ahead, u32 team, f64 eps),                                                   \
               fetch_units<HALVES>(b, n / HALVES, k, across, ahead),                                                    \

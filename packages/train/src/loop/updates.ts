@@ -146,7 +146,10 @@ function silent(model: LanguageModel, optimizer: Optimizer): string | undefined 
   return whose && `${whose} does not say that it can be (replayable)`;
 }
 
-/** GPUs wait to be measured: there it takes `true`. */
+/**
+ * Only small updates on a CPU. A GPU is busy anyway while the calls of a large update are made: replaying 270M and 1.1B on an
+ * H200 gave 0.5 and 0.7 % and took 10 and 14 GB more.
+ */
 export function isWorthwhile(model: LanguageModel, device: Device, batches: readonly Batch[]): boolean {
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   const positions = batches.reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
