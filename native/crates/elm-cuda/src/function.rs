@@ -230,6 +230,9 @@ mod tests {
             ("few_rows", "by_row_16", &[F32, F32]),
             ("qk_norm_rope", "heads_packed_cache", &[BF16, F32]),
             ("attention_decode", "attention_decode_4", &[BF16]),
+            ("attention_cluster", "attention_cluster_64", &[BF16]),
+            ("cached_attention", "cached_attention_128", &[BF16, F32]),
+            ("norm_product", "norm_swiglu", &[BF16, BF16]),
             ("swiglu", "swiglu", &[BF16]),
             ("binary", "add", &[BF16]),
         ] {
