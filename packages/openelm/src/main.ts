@@ -52,10 +52,16 @@ export function program(): Command {
       .helpCommand(false)
       .showHelpAfterError(`(${pathOf(command)} --help shows what there is)`);
     if (command !== top)
-      command.helpOption("-h, --help", "print this help").configureHelp({ showGlobalOptions: true });
+      command.helpOption("-h, --help", "print this help").configureHelp({
+        showGlobalOptions: true,
+        commandDescription: (of) => paragraphs(of.description()),
+      });
   });
   return top;
 }
+
+/** Text whose paragraphs are lines, for a terminal of any width; lines that are indented stay as they are. */
+const paragraphs = (text: string): string => text.replace(/(?<=\S)\n(?=\S)/g, " ");
 
 /**
  * Runs the command line and gives its exit code.

@@ -28,6 +28,17 @@ describe("--help", () => {
     expect(examples).toMatch(new RegExp(`^ {2}\\$ openelm ${command.join(" ")}`));
   });
 
+  test("wraps a description by the terminal's width, and keeps lists", async () => {
+    const { stdout } = await openelm(["tune", "--help"]);
+    const [, description = ""] = stdout.split("\n\n");
+    const lines = description.split("\n");
+    // No line but the last would have had room for the next one's first word.
+    for (const [i, line] of lines.slice(0, -1).entries()) {
+      expect(`${line} ${lines[i + 1]!.split(" ")[0]!}`.length).toBeGreaterThan(78);
+    }
+    expect((await openelm(["convert", "--help"])).stdout).toMatch(/\n {2}corenet {2}a \.pt file/);
+  });
+
   test("of the command lists all commands", async () => {
     const { code, stdout } = await openelm(["--help"]);
     expect(code).toBe(0);
