@@ -7,6 +7,7 @@ use crate::Gpu;
 use crate::attention::Plan;
 use crate::driver::Result;
 use crate::grid::Grid;
+use crate::hopper;
 
 /// Blocks of a cluster, and threads of a block.
 const CLUSTER: usize = 8;
@@ -15,16 +16,11 @@ const THREADS: u32 = 128;
 /// of them reads faster.
 const MOST_KEYS: usize = 4096;
 
-/// Whether this device runs them, and this build has machine code for it. A call has few rows if it comes here at all.
+/// Whether they run here and take the call, which has few rows if it comes here at all.
 pub fn takes(gpu: &Gpu, plan: &Plan) -> Result<bool> {
-    const HOPPER: (u32, u32) = (9, 0);
     let is_half = matches!(plan.dtype, DType::BF16 | DType::F16);
-    if !is_half || ![64, 128].contains(&plan.dim) || plan.keys > MOST_KEYS || gpu.limits.capability != HOPPER
-    {
-        return Ok(false);
-    }
-    gpu.function("attention_cluster", "attention_cluster_64", &[plan.dtype])
-        .map(|function| function.is_native)
+    let fits = is_half && [64, 128].contains(&plan.dim) && plan.keys <= MOST_KEYS;
+    Ok(fits && hopper::runs(gpu, "attention_cluster", "attention_cluster_64", plan.dtype)?)
 }
 
 /// A cluster for each kv head.

@@ -53,11 +53,6 @@ pub fn copy(gpu: &Gpu, from: &View, to: &View) -> Result<()> {
     gpu.launch("copy", strided(width), &[], grid, &[&target, &source.cast_const(), &nd, &(units as u64)])
 }
 
-/// See [`View::may_share`].
-pub fn may_share(a: &View, b: &View) -> bool {
-    a.may_share(b)
-}
-
 fn turn(width: u32) -> &'static str {
     match width {
         1 => "turn_1",

@@ -2,10 +2,10 @@
 
 use elm_core::DType;
 
+use crate::Gpu;
 use crate::attention::{Path, Plan};
 use crate::driver::Result;
 use crate::grid::Grid;
-use crate::{Gpu, function::Function};
 
 /// Rows of a warpgroup.
 const PART: usize = 64;
@@ -16,15 +16,17 @@ const BARRIERS: usize = STAGES * 16 + 16;
 /// What is lost where dynamic shared memory does not begin at a multiple of it.
 const ALIGNMENT: usize = 1024;
 
-/// Whether this device runs the kernels for Hopper, and this build has machine code for it: code that a driver makes
-/// from another chip's lacks what they are made of.
-pub fn takes(gpu: &Gpu, plan: &Plan) -> Result<bool> {
+/// Whether this device runs a kernel for Hopper, and this build has machine code for it: code that a driver makes from
+/// another chip's lacks what it is made of.
+pub fn runs(gpu: &Gpu, module: &'static str, name: &'static str, dtype: DType) -> Result<bool> {
     const HOPPER: (u32, u32) = (9, 0);
-    if plan.path != Path::Flash || gpu.limits.capability != HOPPER {
-        return Ok(false);
-    }
+    Ok(gpu.limits.capability == HOPPER && gpu.function(module, name, &[dtype])?.is_native)
+}
+
+/// Whether its kernels run here and take the call.
+pub fn takes(gpu: &Gpu, plan: &Plan) -> Result<bool> {
     let name = if plan.dim == 64 { "hopper_forward_64" } else { "hopper_forward_128" };
-    gpu.function("hopper_forward", name, &[plan.dtype]).map(|function: Function| function.is_native)
+    Ok(plan.path == Path::Flash && runs(gpu, "hopper_forward", name, plan.dtype)?)
 }
 
 /// Bytes of `rows` rows.

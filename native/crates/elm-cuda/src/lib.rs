@@ -41,7 +41,7 @@ pub use copy::copy;
 pub use driver::{Probe, probe};
 pub use failure::Words;
 pub(crate) use function::Param;
-pub use fusion::{Fusion, fused_calls, fusion_of};
+pub use fusion::{Fusion, MOST_FUSED, fused_calls, fusion_of};
 pub use gate::{Visit, enter};
 pub use gpu::Gpu;
 pub use graph::Graph;

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use elm_core::{KernelCall, View};
 
-use crate::copy::may_share;
 use crate::view::{Run, address};
 
 /// One kernel for several calls.
@@ -25,6 +24,9 @@ pub struct Fusion {
 
 /// Those of more calls stand before those of fewer that begin alike.
 static FUSIONS: &[Fusion] = &[norm_product::WITH_SWIGLU, norm_product::ALONE, cached_attention::FUSION];
+
+/// The most calls that one stands in for.
+pub const MOST_FUSED: usize = 3;
 
 /// The fusion that stands in for the first calls of a list, if there is one.
 pub fn fusion_of(ops: &[&str], calls: &[KernelCall]) -> Option<&'static Fusion> {
@@ -64,5 +66,15 @@ fn is_the_same(output: &View, input: &View) -> bool {
 /// of a result that is no longer needed by the time of a later call may have been given to that call.
 fn are_apart(writes: &[&View], reads: &[&View]) -> bool {
     let others = |number: usize| writes[number + 1..].iter().chain(reads);
-    writes.iter().enumerate().all(|(number, write)| others(number).all(|other| !may_share(write, other)))
+    writes.iter().enumerate().all(|(number, write)| others(number).all(|other| !write.may_share(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_fusion_is_longer_than_the_calls_that_are_looked_at() {
+        assert_eq!(FUSIONS.iter().map(Fusion::calls).max(), Some(MOST_FUSED));
+    }
 }

@@ -3,7 +3,7 @@
 use elm_core::{Attrs, Kernel, KernelCall, KernelError, Layout, Strides, View};
 
 use crate::Gpu;
-use crate::copy::{copy, may_share};
+use crate::copy::copy;
 use crate::grid::Grid;
 use crate::ids;
 use crate::nd::Nd;
@@ -22,7 +22,7 @@ pub static KERNELS: &[Kernel] = &[
 /// Bytes to set what is read aside, such that what follows is aligned; 0 if it need not be.
 pub(super) fn aside_bytes(written: &Option<View>, read: &Option<View>) -> usize {
     match (written, read) {
-        (Some(target), Some(value)) if may_share(target, value) => value.bytes().next_multiple_of(256),
+        (Some(target), Some(value)) if target.may_share(value) => value.bytes().next_multiple_of(256),
         _ => 0,
     }
 }

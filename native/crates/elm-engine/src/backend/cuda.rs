@@ -394,11 +394,13 @@ impl Drop for Captured {
 fn run_in_order(works: &[Work], device: &Device, gpu: &'static Gpu) -> Result<(), Arc<OpError>> {
     let ops: Vec<&str> = works.iter().map(|work| work.op.name).collect();
     let calls: Vec<KernelCall> = works.iter().map(|work| work.call(&gpu)).collect();
+    let may_fuse = may_fuse();
     let mut next = 0;
     while next < works.len() {
         // A work whose inputs are copied first reads what another one writes.
-        let ready = works[next..].iter().take_while(|work| work.copies.is_empty()).count();
-        let fusion = match may_fuse() {
+        let soon = works[next..].iter().take(elm_cuda::MOST_FUSED);
+        let ready = soon.take_while(|work| work.copies.is_empty()).count();
+        let fusion = match may_fuse {
             true => elm_cuda::fusion_of(&ops[next..next + ready], &calls[next..next + ready]),
             false => None,
         };
