@@ -25,8 +25,8 @@ torch.backends.cuda.matmul.allow_tf32 = False
 FORWARD, BACKWARD = (Module(compile(name, options.cubins)) for name in ("hopper_forward", "hopper_backward"))
 NAMES = {torch.bfloat16: "bf16", torch.float16: "f16"}
 BLOCKS = torch.cuda.get_device_properties(0).multi_processor_count
-# Warpgroups that compute, and keys at a time, of the forward kernel (hopper_forward.cu).
-GROUPS, STEP, STAGES, BARRIERS, ALIGNMENT = {64: 3, 128: 2}, {64: 128, 128: 64}, 4, 80, 1024
+# Warpgroups that compute, and keys at a time, of the forward kernel (hopper_forward.cu); as `hopper.rs` has them.
+GROUPS, STEP, STAGES, BARRIERS, ALIGNMENT = 3, {64: 128, 128: 64}, 4, 160, 1024
 
 
 def describe(q, k, v, grad, causal, lengths=None, documents=None):
@@ -48,11 +48,10 @@ def describe(q, k, v, grad, causal, lengths=None, documents=None):
 def forward(q, k, v, a):
     batch, heads, time, dim = q.shape
     y, lse = torch.empty(q.shape, dtype=q.dtype, device="cuda"), torch.empty(q.shape[:3], device="cuda")
-    groups = GROUPS[dim]
-    tiles = -(-time // (groups * 64)) * batch * heads
-    shared = (groups * 64 + STAGES * 2 * STEP[dim]) * dim * 2 + BARRIERS + ALIGNMENT
+    tiles = -(-time // (GROUPS * 64)) * batch * heads
+    shared = (2 * GROUPS * 64 + STAGES * 2 * STEP[dim]) * dim * 2 + BARRIERS + ALIGNMENT
     name = f"hopper_forward_{dim}_{NAMES[q.dtype]}"
-    FORWARD.launch(name, min(tiles, BLOCKS), (groups + 1) * 128, shared, y, lse, q, k, v, batch * heads, a)
+    FORWARD.launch(name, min(tiles, BLOCKS), (GROUPS + 1) * 128, shared, y, lse, q, k, v, batch * heads, a)
     return y, lse
 
 

@@ -1,4 +1,4 @@
-// Copies into shared memory that go on while a thread does other things, in groups that it closes and waits for.
+// Copies into shared memory that go on while a thread does other things, until it waits for them.
 #pragma once
 #include "common.cuh"
 
@@ -12,8 +12,11 @@ __device__ __forceinline__ void copy16(u32 to, const void *from, bool real) {
 __device__ __forceinline__ void copy4(u32 to, const void *from, bool real) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(real ? 4 : 0) : "memory");
 }
+// Closes a group of those that this thread has started.
 __device__ __forceinline__ void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits for all groups but the last `OPEN`.
 template <int OPEN> __device__ __forceinline__ void copies_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(OPEN) : "memory");
 }
+// Waits for all that this thread has started.
+__device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }

@@ -108,7 +108,6 @@ __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, co
   v += b * a.v[0] + kv_head * a.v[1] + begin * a.v[2];
   k_tile.template load<OWN, THREAD_COUNT>(k, a.k[2], s.length - begin);
   v_tile.template load<OWN, THREAD_COUNT>(v, a.v[2], s.length - begin);
-  copies_end();
   u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, g = lane / 4, t = lane % 4;
   i32 own_row = i32(warp) * 16 * M, first = s.first_query(begin) / STEP * STEP;
   auto met = [&](i32 query) {
@@ -135,7 +134,6 @@ __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, co
       const f32 *from = (threadIdx.x < STEP ? lse : delta) + at;
       copy4(shared_address(rows + stage * 2 * STEP + threadIdx.x), from, exists);
     }
-    copies_end();
   };
   f32 sums_k[M][D / 8][4], sums_v[M][D / 8][4], factor = f32(a.scale) * LOG2E;
   clear(sums_k);
@@ -145,7 +143,7 @@ __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, co
   next(h, query);
   if (h < a.group) load(0, h, query);
   while (h < a.group) {
-    copies_wait<0>();
+    copies_wait();
     // This stage is there, and nobody reads the other one any more.
     __syncthreads();
     u32 next_h = h;
@@ -202,7 +200,7 @@ __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, co
     h = next_h;
     query = next_query;
   }
-  copies_wait<0>();
+  copies_wait();
   u64 to = (u64(head) * a.keys + begin) * D;
   i32 count = i32(a.keys) - begin;
   if (dk) store<T, D, M>(dk + to, sums_k, own_row, count, f32(a.scale));
@@ -227,7 +225,6 @@ __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const 
   q_tile.template load<OWN, THREAD_COUNT>(q + b * a.q[0] + h * a.q[1] + begin * a.q[2], a.q[2], s.queries - begin);
   grad_tile.template load<OWN, THREAD_COUNT>(grad + b * a.grad[0] + h * a.grad[1] + begin * a.grad[2], a.grad[2],
                                              s.queries - begin);
-  copies_end();
   k += b * a.k[0] + h / a.group * a.k[1];
   v += b * a.v[0] + h / a.group * a.v[1];
   u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, g = lane / 4, t = lane % 4;
@@ -240,7 +237,6 @@ __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const 
   auto load = [&](u32 stage, i32 key) {
     k_tile(stage).template load<STEP, THREAD_COUNT>(k + key * a.k[2], a.k[2], s.length - key);
     v_tile(stage).template load<STEP, THREAD_COUNT>(v + key * a.v[2], a.v[2], s.length - key);
-    copies_end();
   };
   // Of rows own_row + 16m + g + 8i; rows that do not exist have weights of queries and gradients that are zeros.
   f32 less[M][2], dot[M][2];
@@ -259,7 +255,7 @@ __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const 
   i32 key = next(0);
   if (key < end) load(0, key);
   while (key < end) {
-    copies_wait<0>();
+    copies_wait();
     // This stage is there, and nobody reads the other one any more.
     __syncthreads();
     i32 following = next(key + STEP);
@@ -298,7 +294,7 @@ __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const 
     stage ^= 1;
     key = following;
   }
-  copies_wait<0>();
+  copies_wait();
   store<T, D, M>(dq + (first_row + begin) * D, sums, own_row, i32(a.queries) - begin, f32(a.scale));
 }
 

@@ -35,11 +35,9 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
   // Keys behind the length may hold anything, and 0 · NaN is no zero.
   auto load = [&](const Tile<D> &tile, const T *from, i64 step, i32 key) {
     tile.template load<KEYS, THREADS>(from + key * step, step, s.length - key);
-    copies_end();
   };
   i32 key = next(0);
   q_tile.template load<QUERIES, THREADS>(q, a.q[2], i32(a.queries) - begin);
-  copies_end();
   if (key < end) load(k_tile, k, a.k[2], key);
   f32 sums[TILES][D / 8][4], most[TILES][2], total[TILES][2];
 #pragma unroll
@@ -55,7 +53,7 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
   i32 row = begin + i32(warp) * 16 * TILES + i32(g);
   f32 factor = f32(a.scale) * LOG2E;
   while (key < end) {
-    copies_wait<0>();
+    copies_wait();
     // The keys are there, and nobody reads the last values any more.
     __syncthreads();
     load(v_tile, v, a.v[2], key);
@@ -128,7 +126,7 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
           sums[m][n][i * 2 + 1] *= less;
         }
       }
-    copies_wait<0>();
+    copies_wait();
     // The values are there, and nobody reads these keys any more.
     __syncthreads();
     i32 following = next(key + KEYS);
@@ -151,7 +149,7 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
     }
     key = following;
   }
-  copies_wait<0>();
+  copies_wait();
   u64 first_row = u64(head) * a.queries;
 #pragma unroll
   for (int m = 0; m < TILES; ++m)

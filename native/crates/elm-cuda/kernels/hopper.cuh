@@ -8,12 +8,10 @@
 
 constexpr f32 LOG2E = 1.4426950408889634f;
 
-// For so many warpgroups that compute: threads of a block, registers of their threads, and of those of the one that
-// copies. A block begins with 128 or 168 of each thread, as launch bounds let the compiler have, and can only share them
-// out anew: 4 · 128 = 3 · 160 + 32, and 3 · 168 = 2 · 240 + 24.
+// For so many warpgroups that compute: threads of a block, and the registers of those that copy when the others have MANY.
+// A block begins with 128 or 168 of each thread, as launch bounds let the compiler have, and can only share them out anew.
 template <int GROUPS> constexpr int THREADS = (GROUPS + 1) * 4 * WARP;
-template <int GROUPS> constexpr int MANY = GROUPS == 3 ? 160 : 240;
-template <int GROUPS> constexpr int FEW = GROUPS == 3 ? 32 : 24;
+template <int GROUPS, int MANY> constexpr int FEW = (GROUPS + 1) * (GROUPS == 3 ? 128 : 168) - GROUPS * MANY;
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 

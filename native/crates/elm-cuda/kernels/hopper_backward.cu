@@ -20,6 +20,8 @@ template <typename T, int D, bool DOCS>
 __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, const T *k, const T *v, const f32 *lse,
                                      const f32 *delta, const Attention &a) {
   constexpr int OWN = GROUPS * 64;
+  // Two kinds of sums leave nothing to spare: with 232 products wait for each other.
+  constexpr int MANY = 240;
   // Heads of 64 keep their keys and values in registers, which shared memory can then give to the other side.
   constexpr bool KEPT = D == 64;
   using Tile = Panels<STEP, D>;
@@ -65,26 +67,27 @@ __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, co
   }
   __syncthreads();
   if (warpgroup == GROUPS) {
-    registers_fewer<FEW<GROUPS>>();
+    registers_fewer<FEW<GROUPS, MANY>>();
+    Copies copies;
+    copies.begin(own_ring);
     k_tile.load(k + b * a.k[0] + kv_head * a.k[1] + begin * a.k[2], a.k[2], s.length - begin);
     v_tile.load(v + b * a.v[0] + kv_head * a.v[1] + begin * a.v[2], a.v[2], s.length - begin);
-    own_ring.filling();
+    copies.end(own_ring);
     for (Place at = seek({0, first}); at.h < group; at = after(at)) {
       u32 h = kv_head * a.group + at.h;
       i32 query = at.query, real = s.queries - query;
-      ring.wait_empty();
+      copies.begin(ring);
       q_tile(ring.stage).load(q + b * a.q[0] + h * a.q[1] + query * a.q[2], a.q[2], real);
       grad_tile(ring.stage).load(grad + b * a.grad[0] + h * a.grad[1] + query * a.grad[2], a.grad[2], real);
       u32 thread = threadIdx.x % WARPGROUP;
       bool exists = i32(thread % STEP) < real;
       u64 from = (u64(b) * a.heads + h) * a.queries + query + (exists ? thread % STEP : 0);
       copy4(row_values(ring.stage) + thread * 4, (thread < STEP ? lse : delta) + from, exists);
-      ring.filling();
-      ring.next();
+      copies.end(ring);
     }
-    copies_wait<0>();
+    copies.finish();
   } else {
-    registers_more<MANY<GROUPS>>();
+    registers_more<MANY>();
     u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP % 4, g = lane / 4, t = lane % 4;
     i32 own = begin + i32(warpgroup) * 64, row = own + i32(warp) * 16 + i32(g);
     f32 sums_k[D / 8][4], sums_v[D / 8][4], factor = f32(a.scale) * LOG2E;
@@ -224,6 +227,8 @@ template <typename T, int D, bool DOCS>
 __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const T *k, const T *v, const f32 *lse,
                                         const f32 *delta, u32 heads, const Attention &a) {
   constexpr int QUERIES = GROUPS * 64;
+  // Those that copy walk over more, and are slower with 24.
+  constexpr int MANY = 232;
   // Heads of 128 leave no registers for the gradient: it stays in shared memory.
   constexpr bool KEPT = D == 64;
   using Tile = Panels<STEP, D>;
@@ -242,28 +247,27 @@ __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const 
   }
   __syncthreads();
   if (warpgroup == GROUPS) {
-    registers_fewer<FEW<GROUPS>>();
+    registers_fewer<FEW<GROUPS, MANY>>();
+    Copies copies;
     each_tile(tiles, [&](u32 tile) {
       Work<QUERIES, STEP, DOCS> work(a, heads, tile);
       i32 real = i32(a.queries) - work.begin;
-      own_ring.wait_empty();
+      copies.begin(own_ring);
       q_tile.load(q + work.b * a.q[0] + work.h * a.q[1] + work.begin * a.q[2], a.q[2], real);
       grad_tile.load(grad + work.b * a.grad[0] + work.h * a.grad[1] + work.begin * a.grad[2], a.grad[2], real);
-      own_ring.filling();
-      own_ring.next();
+      copies.end(own_ring);
       const T *k_head = k + work.b * a.k[0] + work.h / a.group * a.k[1];
       const T *v_head = v + work.b * a.v[0] + work.h / a.group * a.v[1];
       for (i32 key = work.next(0); key < work.end; key = work.next(key + STEP)) {
-        ring.wait_empty();
+        copies.begin(ring);
         k_tile(ring.stage).load(k_head + key * a.k[2], a.k[2], work.s.length - key);
         v_tile(ring.stage).load(v_head + key * a.v[2], a.v[2], work.s.length - key);
-        ring.filling();
-        ring.next();
+        copies.end(ring);
       }
     });
-    copies_wait<0>();
+    copies.finish();
   } else {
-    registers_more<MANY<GROUPS>>();
+    registers_more<MANY>();
     u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP % 4, g = lane / 4;
     f32 factor = f32(a.scale) * LOG2E;
     each_tile(tiles, [&](u32 tile) {

@@ -27,12 +27,11 @@ __device__ void norm_product(T *sum, T *normed, T *h, T *y, const T *x, const T 
   for (u32 at = all.rank * N; at < k; at += team * N)
     for (u32 i = 0; i < N * sizeof(W); i += 16)
       copy16(shared_address(own_weight + at) + i, reinterpret_cast<const unsigned char *>(weight + at) + i, true);
-  copies_end();
   u32 units = n / HALVES;
   Columns<T, HALVES> columns(b, units, k, across, split);
   typename Columns<T, HALVES>::Packs packs;
   columns.read(packs);
-  copies_wait<0>();
+  copies_wait();
   rms_forward<T, T, W, N, KEPT_OF_BOTH>(own_sum, row, nullptr, x, branch, own_weight, k, eps, all);
   __syncthreads();
   if (blockIdx.x == 0) {

@@ -197,13 +197,20 @@ struct Barrier {
   }
   // One thread of a warp arrives for it.
   __device__ __forceinline__ void arrive_warp() const {
+    __syncwarp();
     if (threadIdx.x % WARP == 0) arrive();
   }
-  // Arrives when the copies that this thread has started are done.
-  __device__ __forceinline__ void arrive_after_copies() const {
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(at) : "memory");
+  // Whether the phase of this parity has ended.
+  __device__ __forceinline__ bool ended(u32 parity) const {
+    u32 done;
+    asm volatile("{.reg .pred p;\nmbarrier.test_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2;\n"
+                 "selp.u32 %0, 1, 0, p;}\n"
+                 : "=r"(done)
+                 : "r"(at), "r"(parity)
+                 : "memory");
+    return done;
   }
-  // Waits for the end of the phase of this parity.
+  // Waits for its end.
   __device__ __forceinline__ void wait(u32 parity) const {
     u32 done;
     do {
@@ -213,11 +220,6 @@ struct Barrier {
                    : "r"(at), "r"(parity)
                    : "memory");
     } while (!done);
-  }
-  // Also what was copied is there for products.
-  __device__ __forceinline__ void wait_for_copies(u32 parity) const {
-    wait(parity);
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
 };
 
@@ -241,10 +243,41 @@ template <int STAGES> struct Ring {
       phase ^= 1;
     }
   }
-  __device__ __forceinline__ void wait_empty() const { empty(stage).wait(phase ^ 1); }
-  __device__ __forceinline__ void filling() const { full(stage).arrive_after_copies(); }
-  __device__ __forceinline__ void wait_full() const { full(stage).wait_for_copies(phase); }
+  __device__ __forceinline__ void wait_full() const { full(stage).wait(phase); }
   __device__ __forceinline__ void release(u32 stage) const { empty(stage).arrive_warp(); }
+};
+
+// What a thread that copies has under way. It waits for its copies and makes them visible to products itself, which those
+// who multiply would else do in every turn, and does so late: one stage is on its way while the next one is started.
+struct Copies {
+  u32 open = 0;
+
+  // The stage that comes next is empty. Before it waits for that it tells of all there is: others may need it to empty one.
+  template <int STAGES> __device__ __forceinline__ void begin(const Ring<STAGES> &ring) {
+    Barrier empty = ring.empty(ring.stage);
+    if (__all_sync(0xFFFFFFFFu, empty.ended(ring.phase ^ 1))) return;
+    finish();
+    empty.wait(ring.phase ^ 1);
+  }
+  // What was started since then fills it.
+  template <int STAGES> __device__ __forceinline__ void end(Ring<STAGES> &ring) {
+    copies_end();
+    tell<1>();
+    open = ring.full(ring.stage).at;
+    ring.next();
+  }
+  __device__ __forceinline__ void finish() {
+    tell<0>();
+    open = 0;
+  }
+
+private:
+  template <int LATER> __device__ __forceinline__ void tell() const {
+    if (!open) return;
+    copies_wait<LATER>();
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    Barrier{open}.arrive();
+  }
 };
 
 #endif

@@ -11,8 +11,8 @@ use crate::grid::Grid;
 const PART: usize = 64;
 /// Steps of a ring of tiles.
 const STAGES: usize = 4;
-/// A ring's two barriers for each stage, and those of the tile that a block owns.
-const BARRIERS: usize = STAGES * 16 + 16;
+/// Two barriers of eight bytes for each stage of the rings of a block: of keys and values at most, and two of its own rows.
+const BARRIERS: usize = (2 * STAGES + 2) * 16;
 /// What is lost where dynamic shared memory does not begin at a multiple of it.
 const ALIGNMENT: usize = 1024;
 
@@ -47,8 +47,9 @@ fn threads(parts: usize) -> u32 {
 }
 
 pub fn forward_grid(gpu: &Gpu, plan: &Plan) -> Grid {
-    let (parts, step) = if plan.dim == 64 { (3, 128) } else { (2, 64) };
-    persistent(gpu, plan, parts, rows(plan, parts * PART + STAGES * 2 * step))
+    const PARTS: usize = 3;
+    let step = if plan.dim == 64 { 128 } else { 64 };
+    persistent(gpu, plan, PARTS, rows(plan, 2 * PARTS * PART + STAGES * 2 * step))
 }
 
 pub fn queries_grid(gpu: &Gpu, plan: &Plan) -> Grid {
