@@ -13,7 +13,6 @@ use crate::grid::Grid;
 use crate::{Gpu, modules};
 
 /// A kernel of one device with the sizes of its parameters.
-#[derive(Clone)]
 pub(crate) struct Function {
     handle: sys::CUfunction,
     parameters: SmallVec<[usize; 8]>,
@@ -33,7 +32,8 @@ type Key = (&'static str, &'static str, SmallVec<[DType; 4]>);
 
 #[derive(Default)]
 pub(crate) struct Functions {
-    by_name: RwLock<FxHashMap<Key, Function>>,
+    /// They live as long as the process, as their modules do.
+    by_name: RwLock<FxHashMap<Key, &'static Function>>,
     modules: Mutex<FxHashMap<&'static str, usize>>,
 }
 
@@ -123,15 +123,20 @@ impl Gpu {
         module: &'static str,
         name: &'static str,
         dtypes: &[DType],
-    ) -> Result<Function> {
+    ) -> Result<&'static Function> {
         let key = (module, name, SmallVec::from_slice(dtypes));
-        let known = self.functions.by_name.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = self.functions.by_name.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         if let Some(function) = known {
             return Ok(function);
         }
         let full = dtypes.iter().fold(name.to_owned(), |name, dtype| format!("{name}_{}", dtype.name()));
-        let function = self.load(module, &full)?;
-        self.functions.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(key, function.clone());
+        let mut by_name = self.functions.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster.
+        if let Some(function) = by_name.get(&key) {
+            return Ok(function);
+        }
+        let function = Box::leak(Box::new(self.load(module, &full)?));
+        by_name.insert(key, function);
         Ok(function)
     }
 

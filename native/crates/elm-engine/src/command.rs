@@ -74,8 +74,10 @@ impl Read {
     }
 }
 
+// Commands lie in the queue itself: memory that one thread takes and another gives back costs both more than a copy.
+#[expect(clippy::large_enum_variant)]
 pub enum Command {
-    Kernel(Box<KernelCommand>),
+    Kernel(KernelCommand),
     Replay(Box<Replay>),
     /// Host bytes into a row-major storage.
     Write {

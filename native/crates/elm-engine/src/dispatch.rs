@@ -284,7 +284,7 @@ fn enqueue(device: &Device, work: Work, tensors: &[Option<&Tensor>], outputs: &[
     let cell = |storage: &Arc<Storage>| Arc::clone(storage.cell());
     let reads = tensors.iter().flatten().filter_map(|t| t.storage.as_ref()).map(cell).collect();
     let writes = written(work.op, tensors, outputs).map(cell).collect();
-    device.stream.enqueue(Command::Kernel(Box::new(KernelCommand { work, reads, writes })));
+    device.stream.enqueue(Command::Kernel(KernelCommand { work, reads, writes }));
 }
 
 /// `OPENELM_SYNC=1`: every call runs to its end, so that an error is thrown on its own line.
