@@ -49,14 +49,18 @@ export class Installed {
   /** Runs an ES module; `lib` of it is the package. */
   run(
     body: string,
-    { args = [], timeout = 25_000 }: { args?: string[]; timeout?: number } = {},
+    {
+      args = [],
+      env = {},
+      timeout = 25_000,
+    }: { args?: string[]; env?: NodeJS.ProcessEnv; timeout?: number } = {},
   ): Promise<Outcome> {
     const file = join(this.folder, `program-${Math.random().toString(36).slice(2)}.mjs`);
     writeFileSync(file, body);
     return new Promise((resolve) => {
       const child = spawn(process.execPath, [...args, file], {
         cwd: this.folder,
-        env: { ...process.env, OPENELM_NATIVE_PATH: ADDON, NODE_OPTIONS: "" },
+        env: { ...process.env, OPENELM_NATIVE_PATH: ADDON, NODE_OPTIONS: "", ...env },
         timeout,
         killSignal: "SIGKILL",
       });
