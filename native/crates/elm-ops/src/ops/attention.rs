@@ -187,6 +187,9 @@ fn cases() -> Vec<Case> {
             full(documents(Fill::Ints(0, 3), case([2, 2, 33, 64], [2, 1, 200, 64]))),
         ),
         full(case([1, 1, 64, 128], [1, 1, 257, 128])),
+        // Nor may the greatest score be taken before it is scaled, nor a hidden one be −∞ times 0.
+        Case { scale: Some(-0.25), ..case([1, 2, 70, 64], [1, 1, 130, 64]) },
+        Case { scale: Some(0.0), ..case([1, 2, 66, 128], [1, 1, 66, 128]) },
         // Few queries, whose keys are split.
         length(Fill::Ints(0, 300), documents(Fill::Documents, case([3, 4, 2, 128], [3, 2, 300, 128]))),
     ]
@@ -272,7 +275,7 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
         let seen: Vec<usize> =
             reader.seen(b, i).into_iter().map(|j| reader.kv_head(b, h) * keys + j).collect();
         let scores: Vec<(f64, f64)> = seen.iter().map(|&j| dot(q, reader.row(1, j))).collect();
-        let scores: Vec<_> = scores.iter().map(|(s, size)| (s * reader.scale, size * reader.scale)).collect();
+        let scores: Vec<_> = scores.iter().map(|(s, size)| (s * reader.scale, size * reader.scale.abs())).collect();
         let max = scores.iter().map(|(s, _)| *s).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = scores.iter().map(|(s, _)| (s - max).exp()).sum();
         let weights: Vec<f64> = scores.iter().map(|(s, _)| (s - max).exp() / sum).collect();
@@ -306,10 +309,10 @@ fn backward_oracle(call: &OracleCall) -> Vec<OracleOutput> {
             let (k, v) = (reader.row(2, j), reader.row(3, j));
             let (score, score_size) = dot(q, k);
             let p = (score * scale - lse).exp();
-            let p_size = p * (1.0 + score_size * scale + lse.abs());
+            let p_size = p * (1.0 + score_size * scale.abs() + lse.abs());
             let (dp, dp_size) = dot(grad, v);
             let ds = p * (dp - delta) * scale;
-            let ds_size = p_size * (dp_size + delta_size) * scale + ds.abs() * rounded;
+            let ds_size = p_size * (dp_size + delta_size) * scale.abs() + ds.abs() * rounded;
             let p_size = p_size + p * rounded;
             for d in 0..dim {
                 add(&mut dq[row * dim + d], ds * k[d], ds_size * k[d]);
