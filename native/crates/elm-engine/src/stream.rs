@@ -29,10 +29,10 @@ pub struct Stream {
     issued: AtomicU64,
     ended: AtomicU64,
     asleep: AtomicBool,
-    /// Callers that wait for room, and those that wait for commands to end: counted under the lock, so that whoever finds
-    /// none needs no lock, nor a system call to tell nobody.
+    /// Callers that wait for room, and the first number of ended commands that somebody waits for (0: nobody does). They
+    /// change under the lock, so that whoever finds none needs no lock, nor a system call to tell nobody.
     blocked: AtomicUsize,
-    waiting: AtomicUsize,
+    awaited: AtomicU64,
     work: Condvar,
     room: Condvar,
     progress: Condvar,
@@ -88,11 +88,16 @@ impl Stream {
     pub fn wait_all(&self) {
         let target = self.issued.load(SeqCst);
         let mut queue = self.lock();
-        self.waiting.fetch_add(1, SeqCst);
-        while self.ended.load(SeqCst) < target {
+        loop {
+            let first = self.awaited.load(SeqCst);
+            if first == 0 || target < first {
+                self.awaited.store(target, SeqCst);
+            }
+            if self.ended.load(SeqCst) >= target {
+                return;
+            }
             queue = self.progress.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        self.waiting.fetch_sub(1, SeqCst);
     }
 
     pub fn pending(&self) -> u64 {
@@ -132,20 +137,24 @@ impl Stream {
     }
 
     fn end(&self) {
-        self.ended.fetch_add(1, SeqCst);
-        let is_awaited = self.waiting.load(SeqCst) > 0;
+        let ended = self.ended.fetch_add(1, SeqCst) + 1;
+        let awaited = self.awaited.load(SeqCst);
+        let is_awaited = awaited > 0 && ended >= awaited;
         // Who is blocked saw more: this number comes by, as the count falls by one at a time.
         let has_room = self.pending() == CAPACITY / 2 && self.blocked.load(SeqCst) > 0;
         if !is_awaited && !has_room {
             return;
         }
-        // Who was counted and has looked before the command ended is asleep once the lock is free.
-        drop(self.lock());
+        // Who has looked before the command ended sleeps once the lock is free.
+        let queue = self.lock();
+        if is_awaited {
+            // Those who wait for more say so again.
+            self.awaited.store(0, SeqCst);
+            self.progress.notify_all();
+        }
+        drop(queue);
         if has_room {
             self.room.notify_all();
-        }
-        if is_awaited {
-            self.progress.notify_all();
         }
     }
 }
