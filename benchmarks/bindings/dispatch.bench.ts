@@ -1,7 +1,7 @@
 // What a call costs beside its arithmetic: the sum of eight numbers from JavaScript, computed and freed.
 import { createRequire } from "node:module";
 import { setImmediate } from "node:timers/promises";
-import { add, device, scope, type Tensor, tensor } from "@openelm/tensor";
+import { add, scope, type Tensor, tensor } from "@openelm/tensor";
 import type { Measurement } from "../lib/measure.js";
 import { PEERS } from "../lib/places.js";
 import { type Contender, takeTurns } from "../lib/turns.js";
@@ -83,7 +83,6 @@ function repeat(count: number, fn: () => void): void {
 }
 
 function ourTurn(ending: Ending): Contender {
-  const cpu = device("cpu");
   const a = tensor(VALUES);
   const b = tensor(VALUES);
   const runs: Record<Ending, (count: number) => void> = {
@@ -95,7 +94,7 @@ function ourTurn(ending: Ending): Contender {
     },
     dropped: (count) => adds(a, b, count),
   };
-  return chunks(runs[ending], () => cpu.synchronizeSync());
+  return chunks(runs[ending], () => a.device.synchronizeSync());
 }
 
 function adds(a: Tensor, b: Tensor, count: number): void {

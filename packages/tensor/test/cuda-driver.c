@@ -14,17 +14,30 @@ enum { SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, ILLEGAL_ADDRESS = 700, OUT_OF_RESO
 typedef int Status;
 typedef uint64_t Address;
 
-static uint64_t number(const char *name, uint64_t otherwise) {
-  const char *text = getenv(name);
-  return text ? strtoull(text, NULL, 10) : otherwise;
-}
+// The number of a variable, looked up once: launches are to cost nothing but what is asked for.
+#define NUMBER(function, variable, otherwise)                                                                          \
+  static uint64_t function(void) {                                                                                     \
+    static uint64_t value, known;                                                                                      \
+    if (!known) {                                                                                                      \
+      const char *text = getenv(variable);                                                                             \
+      value = text ? strtoull(text, NULL, 10) : otherwise;                                                             \
+      known = 1;                                                                                                       \
+    }                                                                                                                  \
+    return value;                                                                                                      \
+  }
+NUMBER(version_number, "DRIVER_VERSION", 13000)
+NUMBER(devices, "DRIVER_DEVICES", 1)
+NUMBER(memory, "DRIVER_MEMORY", 1 << 30)
+NUMBER(spin, "DRIVER_SPIN", 0)
+NUMBER(fails_at, "DRIVER_FAILS_AT", 0)
+NUMBER(lost_at, "DRIVER_LOST_AT", 0)
 
 Status cuInit(unsigned flags) { return SUCCESS; }
-Status cuDriverGetVersion(int *version) { *version = (int)number("DRIVER_VERSION", 13000); return SUCCESS; }
-Status cuDeviceGetCount(int *count) { *count = (int)number("DRIVER_DEVICES", 1); return SUCCESS; }
+Status cuDriverGetVersion(int *version) { *version = (int)version_number(); return SUCCESS; }
+Status cuDeviceGetCount(int *count) { *count = (int)devices(); return SUCCESS; }
 Status cuDeviceGet(int *device, int ordinal) { *device = ordinal; return SUCCESS; }
 Status cuDeviceGetName(char *name, int length, int device) { strncpy(name, "A driver for tests", length); return SUCCESS; }
-Status cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = number("DRIVER_MEMORY", 1 << 30); return SUCCESS; }
+Status cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = memory(); return SUCCESS; }
 Status cuDeviceGetAttribute(int *value, int attribute, int device) {
   enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76, SHARED = 97 };
   *value = attribute == MULTIPROCESSORS ? 132 : attribute == MAJOR ? 8 : attribute == MINOR ? 0 : attribute == SHARED ? 99 << 10 : 0;
@@ -40,7 +53,7 @@ Status cuGetErrorString(Status status, const char **text) {
 // Memory: each block has its size before it.
 static size_t in_use;
 Status cuMemAlloc_v2(Address *address, size_t bytes) {
-  if (__atomic_add_fetch(&in_use, bytes, __ATOMIC_SEQ_CST) > number("DRIVER_MEMORY", 1 << 30)) {
+  if (__atomic_add_fetch(&in_use, bytes, __ATOMIC_SEQ_CST) > memory()) {
     __atomic_sub_fetch(&in_use, bytes, __ATOMIC_SEQ_CST);
     return OUT_OF_MEMORY;
   }
@@ -62,8 +75,7 @@ Status cuMemFreeHost(void *block) { free(block); return SUCCESS; }
 // Work.
 static uint64_t launches;
 static Status state(void) {
-  uint64_t at = number("DRIVER_LOST_AT", 0);
-  return at && launches >= at ? ILLEGAL_ADDRESS : SUCCESS;
+  return lost_at() && launches >= lost_at() ? ILLEGAL_ADDRESS : SUCCESS;
 }
 Status cuStreamCreate(void **stream, unsigned flags) { *stream = &launches; return SUCCESS; }
 Status cuStreamSynchronize(void *stream) { return state(); }
@@ -101,10 +113,8 @@ Status cuFuncGetParamInfo(void *function, size_t index, size_t *offset, size_t *
 Status cuLaunchKernelEx(const void *config, void *function, void **arguments, void **extra) {
   // The launch that a device is lost by is itself accepted.
   if (state() != SUCCESS) return state();
-  if (++launches == number("DRIVER_FAILS_AT", 0)) return OUT_OF_RESOURCES;
-  static uint64_t spin = UINT64_MAX;
-  if (spin == UINT64_MAX) spin = number("DRIVER_SPIN", 0);
-  for (volatile uint64_t i = 0; i < spin; ++i) continue;
+  if (++launches == fails_at()) return OUT_OF_RESOURCES;
+  for (volatile uint64_t i = 0; i < spin(); ++i) continue;
   float *y = *(float **)arguments[0], *a = *(float **)arguments[1], *b = *(float **)arguments[2];
   uint64_t n = *(uint64_t *)arguments[4];
   for (uint64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];

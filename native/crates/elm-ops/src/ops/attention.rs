@@ -275,7 +275,8 @@ fn oracle(call: &OracleCall) -> Vec<OracleOutput> {
         let seen: Vec<usize> =
             reader.seen(b, i).into_iter().map(|j| reader.kv_head(b, h) * keys + j).collect();
         let scores: Vec<(f64, f64)> = seen.iter().map(|&j| dot(q, reader.row(1, j))).collect();
-        let scores: Vec<_> = scores.iter().map(|(s, size)| (s * reader.scale, size * reader.scale.abs())).collect();
+        let scores: Vec<_> =
+            scores.iter().map(|(s, size)| (s * reader.scale, size * reader.scale.abs())).collect();
         let max = scores.iter().map(|(s, _)| *s).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = scores.iter().map(|(s, _)| (s - max).exp()).sum();
         let weights: Vec<f64> = scores.iter().map(|(s, _)| (s - max).exp() / sum).collect();
