@@ -1,5 +1,5 @@
 // A driver of CUDA for tests without a GPU: memory is the host's, work is done when it is submitted, and the one kernel
-// that it knows adds numbers. What goes wrong, and when, stands in variables of the environment.
+// that it knows adds numbers. Every call wants the context of its device to be the thread's. What goes wrong, and when, stands in variables of the environment.
 //
 //   DRIVER_VERSION   what it says of itself (13000)     DRIVER_DEVICES   how many there are (1)
 //   DRIVER_MEMORY    bytes of the card (1 GiB)          DRIVER_SPIN      turns of a loop that each launch takes (0)
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, ILLEGAL_ADDRESS = 700, OUT_OF_RESOURCES = 701 };
+enum { SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, INVALID_CONTEXT = 201, ILLEGAL_ADDRESS = 700, OUT_OF_RESOURCES = 701 };
 typedef int Status;
 typedef uint64_t Address;
 
@@ -43,8 +43,20 @@ Status cuDeviceGetAttribute(int *value, int attribute, int device) {
   *value = attribute == MULTIPROCESSORS ? 132 : attribute == MAJOR ? 8 : attribute == MINOR ? 0 : attribute == SHARED ? 99 << 10 : 0;
   return SUCCESS;
 }
-Status cuDevicePrimaryCtxRetain(void **context, int device) { *context = &cuInit; return SUCCESS; }
-Status cuCtxSetCurrent(void *context) { return SUCCESS; }
+
+// Contexts, one a device; streams, events and functions hold theirs.
+typedef struct { const void *context; } Owned;
+static char contexts[64];
+static __thread const void *current;
+Status cuDevicePrimaryCtxRetain(void **context, int device) { *context = &contexts[device]; return SUCCESS; }
+Status cuCtxSetCurrent(void *context) { current = context; return SUCCESS; }
+static Status own(void **handle) {
+  if (!current) return INVALID_CONTEXT;
+  Owned *owned = malloc(sizeof *owned);
+  owned->context = current;
+  *handle = owned;
+  return SUCCESS;
+}
 Status cuGetErrorString(Status status, const char **text) {
   *text = status == ILLEGAL_ADDRESS ? "an illegal memory access was encountered" : "a test wants it so";
   return SUCCESS;
@@ -53,6 +65,7 @@ Status cuGetErrorString(Status status, const char **text) {
 // Memory: each block has its size before it.
 static size_t in_use;
 Status cuMemAlloc_v2(Address *address, size_t bytes) {
+  if (!current) return INVALID_CONTEXT;
   if (__atomic_add_fetch(&in_use, bytes, __ATOMIC_SEQ_CST) > memory()) {
     __atomic_sub_fetch(&in_use, bytes, __ATOMIC_SEQ_CST);
     return OUT_OF_MEMORY;
@@ -72,34 +85,64 @@ Status cuMemFree_v2(Address address) {
 Status cuMemHostAlloc(void **block, size_t bytes, unsigned flags) { *block = malloc(bytes); return *block ? SUCCESS : OUT_OF_MEMORY; }
 Status cuMemFreeHost(void *block) { free(block); return SUCCESS; }
 
-// Work.
+// Work, on streams and events of the thread's context.
 static uint64_t launches;
-static Status state(void) {
-  return lost_at() && launches >= lost_at() ? ILLEGAL_ADDRESS : SUCCESS;
+static Status lost(void) { return lost_at() && launches >= lost_at() ? ILLEGAL_ADDRESS : SUCCESS; }
+static Status state(void *of) { return ((Owned *)of)->context == current ? lost() : INVALID_CONTEXT; }
+Status cuStreamCreate(void **stream, unsigned flags) { return own(stream); }
+Status cuStreamSynchronize(void *stream) { return state(stream); }
+Status cuStreamQuery(void *stream) { return state(stream); }
+
+// A graph is a list of what was submitted while it was recorded: sums, and copies (no second term).
+typedef struct { float *y; const float *a, *b; uint64_t n; } Step;
+typedef struct { size_t count; Step steps[256]; } Graph;
+static Graph *recording;
+static Status submit(Step step) {
+  if (recording) {
+    if (recording->count == sizeof recording->steps / sizeof step) return OUT_OF_MEMORY;
+    recording->steps[recording->count++] = step;
+  } else if (step.b) {
+    for (uint64_t i = 0; i < step.n; ++i) step.y[i] = step.a[i] + step.b[i];
+  } else {
+    memcpy(step.y, step.a, step.n);
+  }
+  return SUCCESS;
 }
-Status cuStreamCreate(void **stream, unsigned flags) { *stream = &launches; return SUCCESS; }
-Status cuStreamSynchronize(void *stream) { return state(); }
-Status cuStreamQuery(void *stream) { return state(); }
-Status cuStreamIsCapturing(void *stream, int *is) { *is = 0; return SUCCESS; }
-Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void *stream) { memcpy((void *)to, (void *)from, bytes); return state(); }
-Status cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, void *stream) { memcpy(to, (void *)from, bytes); return state(); }
-Status cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, void *stream) { memcpy((void *)to, from, bytes); return state(); }
-Status cuMemsetD8Async(Address to, unsigned char value, size_t bytes, void *stream) { memset((void *)to, value, bytes); return state(); }
+Status cuStreamIsCapturing(void *stream, int *is) { *is = recording != NULL; return SUCCESS; }
+Status cuStreamBeginCapture_v2(void *stream, int mode) { recording = calloc(1, sizeof *recording); return state(stream); }
+Status cuStreamEndCapture(void *stream, void **graph) { *graph = recording; recording = NULL; return state(stream); }
+Status cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long flags) {
+  *exec = memcpy(malloc(sizeof(Graph)), graph, sizeof(Graph));
+  return SUCCESS;
+}
+Status cuGraphLaunch(void *exec, void *stream) {
+  for (size_t i = 0; i < ((Graph *)exec)->count; ++i) submit(((Graph *)exec)->steps[i]);
+  return state(stream);
+}
+Status cuGraphDestroy(void *graph) { free(graph); return SUCCESS; }
+Status cuGraphExecDestroy(void *exec) { free(exec); return SUCCESS; }
+Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void *stream) {
+  return submit((Step){(float *)to, (float *)from, NULL, bytes}) ? OUT_OF_MEMORY : state(stream);
+}
+Status cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, void *stream) { memcpy(to, (void *)from, bytes); return state(stream); }
+Status cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, void *stream) { memcpy((void *)to, from, bytes); return state(stream); }
+Status cuMemsetD8Async(Address to, unsigned char value, size_t bytes, void *stream) { memset((void *)to, value, bytes); return state(stream); }
 Status cuMemsetD32Async(Address to, unsigned value, size_t count, void *stream) {
   for (size_t i = 0; i < count; ++i) ((unsigned *)to)[i] = value;
-  return state();
+  return state(stream);
 }
-Status cuEventCreate(void **event, unsigned flags) { *event = &launches; return SUCCESS; }
-Status cuEventDestroy_v2(void *event) { return SUCCESS; }
-Status cuEventRecord(void *event, void *stream) { return state(); }
-Status cuEventSynchronize(void *event) { return state(); }
-Status cuEventQuery(void *event) { return state(); }
+Status cuEventCreate(void **event, unsigned flags) { return own(event); }
+Status cuEventDestroy_v2(void *event) { free(event); return SUCCESS; }
+Status cuEventRecord(void *event, void *stream) { return state(event) ? state(event) : state(stream); }
+// Any thread may wait for an event.
+Status cuEventSynchronize(void *event) { return lost(); }
+Status cuEventQuery(void *event) { return lost(); }
 
 // Kernels: `add_f32(y, a, b, nd, n, straight)` of `binary.cu`, whose layouts here are always straight.
 static const size_t ADD[] = {8, 8, 8, 232, 8, 4};
-Status cuModuleLoadData(void **module, const void *image) { *module = &cuModuleLoadData; return SUCCESS; }
+Status cuModuleLoadData(void **module, const void *image) { return own(module); }
 Status cuModuleGetFunction(void **function, void *module, const char *name) {
-  *function = &cuModuleGetFunction;
+  *function = module;
   return strcmp(name, "add_f32") == 0 ? SUCCESS : INVALID_VALUE;
 }
 Status cuModuleGetGlobal_v2(Address *address, size_t *bytes, void *module, const char *name) { return INVALID_VALUE; }
@@ -111,12 +154,10 @@ Status cuFuncGetParamInfo(void *function, size_t index, size_t *offset, size_t *
   return SUCCESS;
 }
 Status cuLaunchKernelEx(const void *config, void *function, void **arguments, void **extra) {
+  void *stream = *(void **)((char *)config + 32);
   // The launch that a device is lost by is itself accepted.
-  if (state() != SUCCESS) return state();
+  if (state(stream) || state(function)) return state(stream) ? state(stream) : state(function);
   if (++launches == fails_at()) return OUT_OF_RESOURCES;
   for (volatile uint64_t i = 0; i < spin(); ++i) continue;
-  float *y = *(float **)arguments[0], *a = *(float **)arguments[1], *b = *(float **)arguments[2];
-  uint64_t n = *(uint64_t *)arguments[4];
-  for (uint64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
-  return SUCCESS;
+  return submit((Step){*(float **)arguments[0], *(float **)arguments[1], *(float **)arguments[2], *(uint64_t *)arguments[4]});
 }

@@ -68,6 +68,33 @@ describe.runIf(process.platform === "linux")("a GPU's driver", () => {
       ["cpu cuda", "cuda 11 22 33 132"],
     ));
 
+  test("may have several: each has its own memory, and tensors move between them", () =>
+    prints(
+      `console.log(devices().join(" "));
+       const there = tensor([1, 2]).to("cuda:1");
+       const sum = there.add(there);
+       console.log(sum.device.name, ...(await sum.data()));
+       console.log(device("cuda").memory().current > 0, device("cuda:1").memory().current > 0);
+       const here = sum.to("cuda");
+       console.log(here.device.name, ...(await here.add(on(10, 20)).data()));
+       console.log(await code(() => here.add(sum)));`,
+      ["cpu cuda cuda:1", "cuda:1 2 4", "false true", "cuda 12 24", "DEVICE_MISMATCH"],
+      { DEVICES: 2 },
+    ));
+
+  test("replays what was recorded, with other values and other shapes", () =>
+    prints(
+      `const step = device("cuda").capture((x, y) => x.add(y).add(x));
+       const one = on(1, 1);
+       for (let i = 0; i < 4; i++) console.log(...(await step(on(i, 10 * i), one).data()));
+       console.log(...(await step(on(1, 2, 3), on(4, 5, 6)).data()), ...(await step(on(7, 8), one).data()));
+       const before = device("cuda").memory().current;
+       for (let i = 0; i < 100; i++) step(one, one).dispose();
+       await device("cuda").synchronize();
+       console.log(device("cuda").memory().current - before);`,
+      ["1 1", "3 21", "5 41", "7 61", "6 9 12 15 17", "0"],
+    ));
+
   test("that is slow makes callers wait, and all calls run in order", () =>
     prints(
       `let x = on(0, 1);
