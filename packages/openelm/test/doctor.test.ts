@@ -1,3 +1,4 @@
+import { CudaDriver } from "@openelm/testing/cuda-driver";
 import { expect, test } from "vitest";
 import { openelm, temporary } from "./cli.js";
 
@@ -15,7 +16,7 @@ test("doctor --json names platform, core and devices", async () => {
       simd: expect.stringMatching(/^(avx2|avx512|neon|portable)$/),
     },
   });
-  expect(report.devices).toEqual([{ name: "cpu", threads: 2, memoryLimit: expect.any(Number) }]);
+  expect(report.devices).toContainEqual({ name: "cpu", threads: 2, memoryLimit: expect.any(Number) });
 });
 
 test("without a core it says where it looked, and ends with code 1", async () => {
@@ -24,6 +25,25 @@ test("without a core it says where it looked, and ends with code 1", async () =>
   expect(code).toBe(1);
   expect(stdout).toContain(`OPENELM_NATIVE_PATH (${missing})`);
 });
+
+test.runIf(process.platform === "linux")(
+  "a GPU that cannot compute is a problem, and the rest is told",
+  async ({ skip }) => {
+    const driver = new CudaDriver();
+    try {
+      const { code, stdout } = await openelm(["doctor"], { env: driver.env() });
+      skip(stdout.includes("this build has no CUDA kernels"));
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/^core +0\./m);
+      expect(stdout).toMatch(/^CUDA +driver of CUDA 13\.0: A driver for tests$/m);
+      expect(stdout).toMatch(/^device cpu +2 threads/m);
+      // It knows no kernel for products.
+      expect(stdout).toMatch(/^problem device cuda: \[KERNEL_FAILED\] matmul: /m);
+    } finally {
+      driver.remove();
+    }
+  },
+);
 
 test("help needs no core", async () => {
   const { code } = await openelm(["train", "--help"], { env: { OPENELM_NATIVE_PATH: "/none.node" } });

@@ -1,23 +1,20 @@
-//! What the host does for a GPU, with a driver made for tests (cuda-driver.c): it needs no GPU.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+//! What the host does for a GPU, with a driver made for tests (@openelm/testing/cuda-driver): it needs no GPU.
+
+import { CudaDriver, type DriverOptions } from "@openelm/testing/cuda-driver";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Installed, type Outcome } from "./installed.js";
 
-const folder = mkdtempSync(join(tmpdir(), "openelm-driver-"));
+let driver: CudaDriver;
 let installed: Installed;
 let compiled: boolean;
 beforeAll(async () => {
-  const source = join(import.meta.dirname, "cuda-driver.c");
-  execFileSync("cc", ["-O2", "-shared", "-fPIC", "-w", "-o", join(folder, "libcuda.so.1"), source]);
+  driver = new CudaDriver();
   installed = await Installed.create();
   const { output } = await run(`try { device("cuda"); } catch (error) { console.log(error.message); }`);
   compiled = !output.includes("this build has no CUDA kernels");
 });
 afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
+  driver?.remove();
   installed?.remove();
 });
 
@@ -35,21 +32,13 @@ const START = `
   };
 `;
 
-/** Runs a program with the driver; `driver` sets its variables. */
-function run(body: string, driver: Record<string, number | string> = {}): Promise<Outcome> {
-  const own = Object.fromEntries(
-    Object.entries(driver).map(([name, value]) => [`DRIVER_${name}`, `${value}`]),
-  );
-  return installed.run(START + body, { env: { LD_LIBRARY_PATH: folder, OPENELM_DEVICE: "cpu", ...own } });
-}
+/** Runs a program with the driver. */
+const run = (body: string, options?: DriverOptions): Promise<Outcome> =>
+  installed.run(START + body, { env: driver.env(options) });
 
 /** Runs a program that ends by printing what it is to print. */
-async function prints(
-  body: string,
-  wanted: string[],
-  driver?: Record<string, number | string>,
-): Promise<void> {
-  const { code, signal, output } = await run(body, driver);
+async function prints(body: string, wanted: string[], options?: DriverOptions): Promise<void> {
+  const { code, signal, output } = await run(body, options);
   expect({ code, signal, output: output.trim().split("\n") }).toEqual({
     code: 0,
     signal: null,
@@ -169,11 +158,11 @@ describe.runIf(process.platform === "linux")("a GPU's driver", () => {
   test.each([
     [{ VERSION: 12080 }, "the driver speaks CUDA 12.8, 13.0 is needed"],
     [{ DEVICES: 0 }, "the driver sees no device"],
-  ])("that cannot be used: %o", (driver, why) =>
+  ])("that cannot be used: %o", (options, why) =>
     prints(
       `try { device("cuda"); } catch (error) { console.log(error.code, error.message); }`,
       [`DEVICE_UNAVAILABLE device: there is no device "cuda" (${why}); this machine has cpu, meta`],
-      driver,
+      options,
     ),
   );
 });

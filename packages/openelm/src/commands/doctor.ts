@@ -1,5 +1,6 @@
 import { availableParallelism, cpus, release, totalmem } from "node:os";
 import { isOpenELMError, type NativeInfo, nativeInfo, platformName } from "@openelm/native";
+import type { Device } from "@openelm/tensor";
 import { Command } from "commander";
 import pc from "picocolors";
 import { bytes } from "../cli/format.js";
@@ -105,22 +106,38 @@ async function examine(): Promise<Report> {
 
 /** Imported late, because importing the tensor package loads the core. */
 async function tryDevices(problems: string[]): Promise<DeviceReport[]> {
-  const { devices, scope, tensor, withDefaults } = await import("@openelm/tensor");
+  const { devices } = await import("@openelm/tensor");
   const reports: DeviceReport[] = [];
   for (const device of devices()) {
-    const product = withDefaults({ device }, () =>
-      scope(() =>
-        tensor([
-          [1, 2],
-          [3, 4],
-        ]).matmul(tensor([[5], [6]])),
-      ),
-    );
-    const values = Array.from((await product.data()) as Float32Array);
-    product.dispose();
-    if (values.join() !== "17,39")
-      problems.push(`device ${device.name}: [[1, 2], [3, 4]] × [5, 6] gave [${values}], not [17, 39]`);
-    reports.push({ name: device.name, threads: device.stats().threads, memoryLimit: device.memory().limit });
+    try {
+      const wrong = await tryProduct(device);
+      if (wrong) problems.push(`device ${device.name}: ${wrong}`);
+      reports.push({
+        name: device.name,
+        threads: device.stats().threads,
+        memoryLimit: device.memory().limit,
+      });
+    } catch (error) {
+      // The others may work.
+      if (!isOpenELMError(error)) throw error;
+      problems.push(`device ${device.name}: ${error.message}`);
+    }
   }
   return reports;
+}
+
+/** What is wrong with a product on the device, if anything. */
+async function tryProduct(device: Device): Promise<string | undefined> {
+  const { scope, tensor, withDefaults } = await import("@openelm/tensor");
+  const product = withDefaults({ device }, () =>
+    scope(() =>
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]).matmul(tensor([[5], [6]])),
+    ),
+  );
+  const values = Array.from((await product.data()) as Float32Array);
+  product.dispose();
+  return values.join() === "17,39" ? undefined : `[[1, 2], [3, 4]] × [5, 6] gave [${values}], not [17, 39]`;
 }
