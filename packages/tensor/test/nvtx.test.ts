@@ -30,11 +30,6 @@ test("ranges without a profiler change nothing, in calls, errors and recordings"
     for (let i = 0; i < 4; i++) if (nvtxRange("run", () => step(x)).sum().itemSync() !== 16) throw new Error("wrong");
     console.log("ok");
   `;
-  process.env.OPENELM_NVTX = "1";
-  try {
-    const { code, output } = await installed.run(file);
-    expect({ code, output }).toEqual({ code: 0, output: "ok\n" });
-  } finally {
-    delete process.env.OPENELM_NVTX;
-  }
+  const { code, output } = await installed.run(file, { env: { OPENELM_NVTX: "1" } });
+  expect({ code, output }).toEqual({ code: 0, output: "ok\n" });
 });

@@ -1,5 +1,6 @@
 // A driver of CUDA for tests without a GPU: memory is the host's, work is done when it is submitted, and the one kernel
-// that it knows adds numbers. Every call wants the context of its device to be the thread's. What goes wrong, and when, stands in variables of the environment.
+// that it knows adds numbers. Every call wants the context of its device to be the thread's. What goes wrong, and when,
+// stands in variables of the environment.
 //
 //   DRIVER_VERSION   what it says of itself (13000)     DRIVER_DEVICES   how many there are (1)
 //   DRIVER_MEMORY    bytes of the card (1 GiB)          DRIVER_SPIN      turns of a loop that each launch takes (0)

@@ -210,8 +210,7 @@ __device__ __forceinline__ void keys(T *dk, T *dv, const T *grad, const T *q, co
         products_end();
         products_wait<0>();
         hold(left);
-        ring.release(stage);
-        ring.next();
+        ring.pass();
       }
       hold(sums_v);
       hold(sums_k);
@@ -363,8 +362,7 @@ __device__ __forceinline__ void queries(T *dq, const T *grad, const T *q, const 
       // Keys that other warpgroups of the block see and this one does not.
       for (; key < work.end; key = work.next(key + STEP)) {
         ring.wait_full();
-        ring.release(ring.stage);
-        ring.next();
+        ring.pass();
       }
       f32 scale[2] = {f32(a.scale), f32(a.scale)};
       store_rows<T, D>(dq + first_row * D, sums, part.begin + i32(warp) * 16, part.last + 1, scale);

@@ -122,17 +122,13 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
       turned_product<T, D>(scores, q_tile(q_ring.stage), warpgroup * 64, k_tile(k_ring.stage));
       products_end();
     };
-    auto release = [](Ring<STAGES> &ring) {
-      ring.release(ring.stage);
-      ring.next();
-    };
     if (key < part.end) {
       k_ring.wait_full();
       products_begin();
       multiply();
       products_wait<0>();
       hold(scores);
-      release(k_ring);
+      k_ring.pass();
       weigh(key);
       as_left<T>(weights, scores);
       for (key = work.next(key + STEP); key < part.end; key = work.next(key + STEP)) {
@@ -145,12 +141,12 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
         products_end();
         products_wait<1>();
         hold(scores);
-        release(k_ring);
+        k_ring.pass();
         bool grew = weigh(key);
         products_wait<0>();
         hold(sums);
         hold(weights);
-        release(v_ring);
+        v_ring.pass();
         if (grew) {
 #pragma unroll
           for (int n = 0; n < D / 8; ++n)
@@ -168,16 +164,15 @@ __device__ __forceinline__ void forward(T *y, f32 *lse, const T *q, const T *k, 
       products_wait<0>();
       hold(sums);
       hold(weights);
-      release(v_ring);
+      v_ring.pass();
     }
-    q_ring.release(q_ring.stage);
-    q_ring.next();
+    q_ring.pass();
     // Keys that other warpgroups of the block see and this one does not.
     for (; key < work.end; key = work.next(key + STEP)) {
       k_ring.wait_full();
-      release(k_ring);
+      k_ring.pass();
       v_ring.wait_full();
-      release(v_ring);
+      v_ring.pass();
     }
     u64 first_row = u64(work.head) * a.queries;
     f32 share[2];

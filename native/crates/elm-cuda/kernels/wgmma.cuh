@@ -245,6 +245,11 @@ template <int STAGES> struct Ring {
   }
   __device__ __forceinline__ void wait_full() const { full(stage).wait(phase); }
   __device__ __forceinline__ void release(u32 stage) const { empty(stage).arrive_warp(); }
+  // Gives this stage back and goes on to the next one.
+  __device__ __forceinline__ void pass() {
+    release(stage);
+    next();
+  }
 };
 
 // What a thread that copies has under way. It waits for its copies and makes them visible to products itself, which those

@@ -57,11 +57,10 @@ impl Stream {
 
     /// Runs a command at once if the device is the host and nothing is before it; enqueues it otherwise.
     pub fn run_or_enqueue(&self, device: &Device, command: Command) {
-        if device.backend.is_host() {
-            let _queue = self.lock();
-            if self.pending() == 0 {
-                return command.run(device);
-            }
+        if device.backend.is_host()
+            && let Some(_turn) = self.turn(0)
+        {
+            return command.run(device);
         }
         self.enqueue(command);
     }
